@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX retarget: which pins reach which pages of a file
+ *
+ * Each file with pins has an interval tree of the pinned page offsets. The key
+ * is the file's address_space and not a page: DAX entries and page->mapping
+ * come and go (punching 4K out of a 2M entry drops the entry of 511 pages that
+ * stay), while a pinned page offset stays pinned.
+ *
+ * A file is looked up by a hash of its address_space. AS_DAX_PINNED in the
+ * mapping is set exactly while the file is in the table, and is all that a file
+ * without pins pays.
+ */
+
+#include <linux/dax_retarget.h>
+#include <linux/fs.h>
+#include <linux/hashtable.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+#include "internal.h"
+
+#include <trace/events/dax_retarget.h>
+
+/* Protects the table, the removal from it, and dax_pinned_file.mapping */
+static DEFINE_SPINLOCK(files_lock);
+static DEFINE_HASHTABLE(files, 10);
+
+static struct dax_pinned_file *find_locked(struct address_space *mapping)
+{
+	struct dax_pinned_file *file;
+
+	lockdep_assert_held(&files_lock);
+	hash_for_each_possible(files, file, hash, (unsigned long)mapping)
+		if (file->mapping == mapping)
+			return file;
+	return NULL;
+}
+
+static struct dax_pinned_file *file_find(struct address_space *mapping)
+{
+	struct dax_pinned_file *file;
+
+	spin_lock(&files_lock);
+	file = find_locked(mapping);
+	if (file)
+		refcount_inc(&file->refs);
+	spin_unlock(&files_lock);
+	return file;
+}
+
+static struct dax_pinned_file *file_find_or_add(struct address_space *mapping)
+{
+	struct dax_pinned_file *file, *new;
+
+	file = file_find(mapping);
+	if (file)
+		return file;
+
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return NULL;
+	init_rwsem(&new->rwsem);
+	new->ranges = RB_ROOT_CACHED;
+	refcount_set(&new->refs, 1);
+	new->mapping = mapping;
+
+	spin_lock(&files_lock);
+	file = find_locked(mapping);
+	if (file) {
+		refcount_inc(&file->refs);
+	} else {
+		hash_add(files, &new->hash, (unsigned long)mapping);
+		set_bit(AS_DAX_PINNED, &mapping->flags);
+		dax_retarget_stat_add(DAX_STAT_FILES, 1);
+		swap(file, new);
+	}
+	spin_unlock(&files_lock);
+	kfree(new);
+	return file;
+}
+
+/* The inode can leave memory again: let the shrinker see it */
+static void unpin_mapping(struct address_space *mapping)
+{
+	struct inode *inode = mapping->host;
+
+	clear_bit(AS_DAX_PINNED, &mapping->flags);
+	spin_lock(&inode->i_lock);
+	inode_add_lru(inode);
+	spin_unlock(&inode->i_lock);
+}
+
+static void file_put(struct dax_pinned_file *file)
+{
+	if (!refcount_dec_and_lock(&file->refs, &files_lock))
+		return;
+	hash_del(&file->hash);
+	if (file->mapping)
+		unpin_mapping(file->mapping);
+	spin_unlock(&files_lock);
+	dax_retarget_stat_add(DAX_STAT_FILES, -1);
+	kfree(file);
+}
+
+/**
+ * dax_pinned_file_detach - forget the inode of a pinned file
+ * @mapping: the pages of an inode that is about to be freed
+ *
+ * The pins stay; all their pages of the file have been retargeted.
+ */
+void dax_pinned_file_detach(struct address_space *mapping)
+{
+	struct dax_pinned_file *file;
+
+	spin_lock(&files_lock);
+	file = find_locked(mapping);
+	if (file) {
+		file->mapping = NULL;
+		clear_bit(AS_DAX_PINNED, &mapping->flags);
+	}
+	spin_unlock(&files_lock);
+}
+
+/* The pin's newest range, if it goes on where the new pages begin */
+static struct dax_pin_range *range_before(struct dax_pin *pin,
+					  struct dax_pinned_file *file,
+					  pgoff_t pgoff, unsigned long first)
+{
+	struct dax_pin_range *range;
+
+	if (list_empty(&pin->ranges))
+		return NULL;
+	range = list_last_entry(&pin->ranges, struct dax_pin_range, link);
+	if (range->file != file || range->node.last + 1 != pgoff ||
+	    range->first + (pgoff - range->node.start) != first)
+		return NULL;
+	return range;
+}
+
+/**
+ * dax_pin_add_range - let the hooks know that pages are about to be pinned
+ * @pin: the pin
+ * @mapping: pages of the file
+ * @pgoff: first page offset
+ * @nr: number of pages
+ * @first: index of the first page within the pin
+ *
+ * From here on, a hook that takes one of the pages back marks it in the pin.
+ *
+ * Context: the task that registers @pin; @mapping's inode is held by a VMA. May
+ *	    sleep and allocate.
+ * Return: the range that ends with the new pages (an older one is extended if
+ *	   it can be), or %NULL if there is no memory
+ */
+struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
+					struct address_space *mapping,
+					pgoff_t pgoff, unsigned long nr,
+					unsigned long first)
+{
+	struct dax_pinned_file *file;
+	struct dax_pin_range *range;
+
+	file = file_find_or_add(mapping);
+	if (!file)
+		return NULL;
+
+	range = range_before(pin, file, pgoff, first);
+	if (range) {
+		down_write(&file->rwsem);
+		interval_tree_remove(&range->node, &file->ranges);
+		range->node.last += nr;
+		interval_tree_insert(&range->node, &file->ranges);
+		up_write(&file->rwsem);
+		file_put(file);
+		goto out;
+	}
+
+	range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
+	if (!range) {
+		file_put(file);
+		return NULL;
+	}
+	range->pin = pin;
+	range->file = file;
+	range->first = first;
+	range->node.start = pgoff;
+	range->node.last = pgoff + nr - 1;
+	list_add_tail(&range->link, &pin->ranges);
+
+	down_write(&file->rwsem);
+	interval_tree_insert(&range->node, &file->ranges);
+	up_write(&file->rwsem);
+out:
+	trace_dax_pin_register(pin, mapping->host->i_sb->s_dev,
+			       mapping->host->i_ino, pgoff, nr, first);
+	return range;
+}
+
+/**
+ * dax_pin_remove_range - take a range out of the index
+ * @range: a range of a pin; freed
+ *
+ * Context: the task that registers or ends the pin; no translation to the pages
+ *	    is left. May sleep; waits for hooks that run on the file.
+ */
+void dax_pin_remove_range(struct dax_pin_range *range)
+{
+	struct dax_pinned_file *file = range->file;
+
+	down_write(&file->rwsem);
+	interval_tree_remove(&range->node, &file->ranges);
+	up_write(&file->rwsem);
+
+	list_del(&range->link);
+	file_put(file);
+	kfree(range);
+}
+
+/**
+ * dax_pin_trim_range - give up the last pages of a range
+ * @range: the newest range of a pin that registers
+ * @nr: pages at its end that could not be pinned
+ *
+ * Marks on these pages are forgotten as well: they belong to this attempt, and
+ * the next one may find other blocks there. Frees @range if nothing is left.
+ *
+ * Context: the task that registers the pin. May sleep.
+ */
+void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr)
+{
+	unsigned long pages = range->node.last - range->node.start + 1;
+	struct dax_pinned_file *file = range->file;
+	struct dax_pin *pin = range->pin;
+	unsigned long first = range->first + pages - nr;
+
+	if (!nr)
+		return;
+
+	if (pages == nr) {
+		dax_pin_remove_range(range);
+	} else {
+		down_write(&file->rwsem);
+		interval_tree_remove(&range->node, &file->ranges);
+		range->node.last -= nr;
+		interval_tree_insert(&range->node, &file->ranges);
+		up_write(&file->rwsem);
+	}
+
+	/* No hook reaches these pages any more */
+	mutex_lock(&pin->mutex);
+	bitmap_clear(pin->retargeted, first, nr);
+	mutex_unlock(&pin->mutex);
+}
+
+/* Indexes, within the pin, of the pages of @range in [@first, @last] */
+static void range_clip(struct dax_pin_range *range, pgoff_t first, pgoff_t last,
+		       unsigned long *begin, unsigned long *end)
+{
+	first = max(first, range->node.start);
+	last = min(last, range->node.last);
+	*begin = range->first + (first - range->node.start);
+	*end = range->first + (last - range->node.start);
+}
+
+/**
+ * dax_retarget_file - take pages of a file back from all devices
+ * @mapping: pages of the file
+ * @first: first page offset
+ * @last: last page offset
+ * @reason: why
+ *
+ * When it returns, no DMA through a pin reaches the pages any more, and pins
+ * that are still being made will not let any through.
+ *
+ * Context: the caller excludes page faults on the range (invalidate_lock, or no
+ *	    VMA is left). May sleep; neither allocates nor waits for user space.
+ * Return: number of pages taken back, counted once for each pin
+ */
+unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
+				pgoff_t last, enum dax_retarget_reason reason)
+{
+	struct interval_tree_node *node;
+	struct retarget_gather gather;
+	struct dax_pinned_file *file;
+	unsigned long nr = 0;
+
+	file = file_find(mapping);
+	if (!file)
+		return 0;
+
+	retarget_gather_init(&gather);
+	down_read(&file->rwsem);
+	for (node = interval_tree_iter_first(&file->ranges, first, last); node;
+	     node = interval_tree_iter_next(node, first, last)) {
+		struct dax_pin_range *range =
+			container_of(node, struct dax_pin_range, node);
+		unsigned long begin, end;
+
+		range_clip(range, first, last, &begin, &end);
+		mutex_lock(&range->pin->mutex);
+		nr += dax_pin_retarget(range->pin, begin, end, &gather);
+		mutex_unlock(&range->pin->mutex);
+		cond_resched();
+	}
+	retarget_gather_flush(&gather);
+	up_read(&file->rwsem);
+
+	dax_retarget_stat_add(DAX_STAT_HOOKS, 1);
+	if (nr)
+		trace_dax_retarget_file(mapping->host->i_sb->s_dev,
+					mapping->host->i_ino, first, last,
+					reason, nr);
+	file_put(file);
+	return nr;
+}
+
+static unsigned long retarget_frames_of(struct dax_pinned_file *file,
+					unsigned long pfn, unsigned long nr)
+{
+	struct interval_tree_node *node;
+	struct retarget_gather gather;
+	unsigned long done = 0;
+
+	retarget_gather_init(&gather);
+	down_read(&file->rwsem);
+	for (node = interval_tree_iter_first(&file->ranges, 0, ULONG_MAX); node;
+	     node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
+		struct dax_pin_range *range =
+			container_of(node, struct dax_pin_range, node);
+		unsigned long begin, end;
+
+		range_clip(range, 0, ULONG_MAX, &begin, &end);
+		mutex_lock(&range->pin->mutex);
+		done += dax_pin_retarget_frames(range->pin, begin, end, pfn, nr,
+						&gather);
+		mutex_unlock(&range->pin->mutex);
+		cond_resched();
+	}
+	retarget_gather_flush(&gather);
+	up_read(&file->rwsem);
+	return done;
+}
+
+/**
+ * dax_retarget_frames - take page frames back from all devices
+ * @pfn: first page frame number
+ * @nr: number of frames
+ *
+ * For memory that goes away. Rare, so it walks all files instead of keeping an
+ * index of frames.
+ *
+ * Context: no new reference to the frames can be taken. May sleep; neither
+ *	    allocates nor waits for user space.
+ * Return: number of pages taken back, counted once for each pin
+ */
+unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr)
+{
+	struct dax_pinned_file *file, *last = NULL;
+	unsigned long done = 0;
+	int bucket;
+
+	/*
+	 * A reference keeps a file in the table, hence the iteration valid over
+	 * the unlocked part. A file that is added meanwhile has no such frame.
+	 */
+	spin_lock(&files_lock);
+	hash_for_each(files, bucket, file, hash) {
+		refcount_inc(&file->refs);
+		spin_unlock(&files_lock);
+		if (last)
+			file_put(last);
+		last = file;
+		done += retarget_frames_of(file, pfn, nr);
+		spin_lock(&files_lock);
+	}
+	spin_unlock(&files_lock);
+	if (last)
+		file_put(last);
+
+	if (done)
+		trace_dax_retarget_file(0, 0, 0, 0, DAX_RETARGET_REMOVE, done);
+	return done;
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX retarget: who may make pins at all
+ *
+ * The boot parameter turns pins on; a device has to qualify as well. Where the
+ * gate is closed, a consumer does what it always did, with the same error.
+ */
+
+#include <linux/crash_dump.h>
+#include <linux/dax_retarget.h>
+#include <linux/device.h>
+#include <linux/dma-map-ops.h>
+#include <linux/export.h>
+#include <linux/init.h>
+#include <linux/iommu-dma.h>
+#include <linux/pci.h>
+#include <linux/printk.h>
+#include <linux/string.h>
+#include <linux/swiotlb.h>
+
+#include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/dax_retarget.h>
+
+DEFINE_STATIC_KEY_FALSE(dax_retarget_key);
+EXPORT_SYMBOL_NS_GPL(dax_retarget_key, DAX_RETARGET);
+
+static const struct {
+	const char *name;
+	bool on;
+} modes[] = {
+	{ "off", false },
+	{ "on", true },
+};
+
+static int __init dax_retarget_setup(char *str)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (strcmp(str, modes[i].name))
+			continue;
+		if (modes[i].on)
+			static_branch_enable(&dax_retarget_key);
+		else
+			static_branch_disable(&dax_retarget_key);
+		return 1;
+	}
+
+	static_branch_disable(&dax_retarget_key);
+	pr_warn("dax_retarget: unknown mode \"%s\", staying off; known modes are \"off\" and \"on\"\n",
+		str);
+	return 1;
+}
+__setup("dax_retarget=", dax_retarget_setup);
+
+static const char *refusal(struct device *dev, struct iommu_domain *domain)
+{
+	if (!domain || !use_dma_iommu(dev))
+		return "no IOMMU translates the device's DMA";
+	if (!(domain->type & __IOMMU_DOMAIN_DMA_API))
+		return "the device's IOMMU domain is passed through";
+	if (!domain->ops->retarget || !domain->ops->retarget->supported(domain, dev))
+		return "the IOMMU cannot replace live entries for the device";
+	if (!dev_is_dma_coherent(dev))
+		return "the device is not cache coherent";
+	if ((dev_is_pci(dev) && to_pci_dev(dev)->untrusted) ||
+	    is_swiotlb_force_bounce(dev))
+		return "the device's DMA may go through bounce buffers";
+	if (is_kdump_kernel())
+		return "a crash kernel attaches domains late";
+	return NULL;
+}
+
+/**
+ * dax_retarget_domain - find the domain in which pins of a device are kept
+ * @dev: the device that does the DMA; %NULL for one without DMA of its own
+ *
+ * Context: a driver is bound to @dev, so that its domain stays
+ * Return: the domain, or %NULL if @dev does not qualify
+ */
+struct iommu_domain *dax_retarget_domain(struct device *dev)
+{
+	struct iommu_domain *domain;
+	const char *why;
+
+	if (!dev) {
+		trace_dax_pin_refused(NULL, "the device does no DMA of its own");
+		return NULL;
+	}
+
+	domain = iommu_get_domain_for_dev(dev);
+	why = refusal(dev, domain);
+	if (why) {
+		trace_dax_pin_refused(dev, why);
+		return NULL;
+	}
+	return domain;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * DAX retarget: what its files share among themselves and with fs/dax/
+ *
+ * Lock order, with the locks of the callers:
+ *
+ *   mmap_lock > invalidate_lock > dax_pinned_file.rwsem > dax_pin.mutex
+ *     > locks of the DMA API and the IOMMU driver
+ *
+ * A hook may run in reclaim (eviction of an inode), so nothing is allocated
+ * under rwsem, and only with memalloc_nofs under a pin's mutex.
+ */
+#ifndef _DAX_RETARGET_INTERNAL_H
+#define _DAX_RETARGET_INTERNAL_H
+
+#include <linux/dma-direction.h>
+#include <linux/interval_tree.h>
+#include <linux/iommu.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/rwsem.h>
+
+/**
+ * enum dax_retarget_reason - why pages of a pin are retargeted
+ * @DAX_RETARGET_TRUNCATE: their blocks leave the file
+ * @DAX_RETARGET_EVICT: the inode leaves memory
+ * @DAX_RETARGET_REMOVE: the persistent memory itself goes away
+ */
+enum dax_retarget_reason {
+	DAX_RETARGET_TRUNCATE,
+	DAX_RETARGET_EVICT,
+	DAX_RETARGET_REMOVE,
+};
+
+/**
+ * enum dax_pin_state - phases of a pin's life, in order
+ * @DAX_PIN_REGISTERING: its pages are being collected, no IOVA leads to them;
+ *                       a hook marks pages
+ * @DAX_PIN_LIVE: the device can reach its pages; a hook replaces entries
+ * @DAX_PIN_DEAD: no translation is left; a hook has nothing to do
+ */
+enum dax_pin_state {
+	DAX_PIN_REGISTERING,
+	DAX_PIN_LIVE,
+	DAX_PIN_DEAD,
+};
+
+/**
+ * struct dax_pin_extent - a run of contiguous page frames
+ * @first: index, within the pin, of its first page
+ * @nr: number of pages
+ * @pfn: first page frame number
+ */
+struct dax_pin_extent {
+	unsigned long first;
+	unsigned long nr;
+	unsigned long pfn;
+};
+
+/**
+ * struct dax_pin - what one consumer object lets one device reach
+ *
+ * Pages are named by their index from the start of the consumer's region, which
+ * may hold other memory as well: only the pages in @extents belong to the pin.
+ *
+ * @mutex: taken by the hooks and by the steps of the pin's life; protects
+ *         @state, @extents, @retargeted, @tables and the entries in the IOMMU
+ * @state: phase
+ * @writable: may the device write?
+ * @dev: the device, alive until the consumer object is destroyed
+ * @domain: the IOMMU domain of @dev
+ * @start: user address of the first page, at registration
+ * @nr_pages: pages of the whole region
+ * @scratch: zeroed page, of this pin only, that replaces pages taken back
+ * @tables: reserved page table pages
+ * @nr_tables: how many there were when the pin became live
+ * @retargeted: a bit for each page of the region that was taken back. A bitmap
+ *              and not a set of intervals, since a hook cannot allocate.
+ * @extents: frames, in order of index
+ * @nr_extents: used elements of @extents
+ * @max_extents: allocated elements of @extents
+ * @iova: IOVA of page 0, when live
+ * @sgt: mapped scatterlist, when live
+ * @dir: direction @sgt is mapped for
+ * @attrs: DMA attributes @sgt is mapped with
+ * @ranges: struct dax_pin_range of the pin, in order of index; used by the task
+ *          that registers or ends the pin only
+ */
+struct dax_pin {
+	struct mutex mutex;	/* taken last, see above */
+	enum dax_pin_state state;
+	bool writable;
+	struct device *dev;
+	struct iommu_domain *domain;
+	unsigned long start;
+	unsigned long nr_pages;
+	struct page *scratch;
+	struct list_head tables;
+	long nr_tables;
+	unsigned long *retargeted;
+	struct dax_pin_extent *extents;
+	unsigned long nr_extents;
+	unsigned long max_extents;
+	dma_addr_t iova;
+	struct sg_table *sgt;
+	enum dma_data_direction dir;
+	unsigned long attrs;
+	struct list_head ranges;
+};
+
+/**
+ * struct dax_pin_range - contiguous pages of one file in a pin
+ * @node: page offsets in the file; protected by the file's rwsem
+ * @pin: the pin, which outlives its ranges
+ * @file: the file, on which each range holds a reference
+ * @first: index, within the pin, of the page at @node.start
+ * @link: in &dax_pin.ranges
+ * @pgmap: keeps the memmap of the frames until the pin is live; then %NULL
+ */
+struct dax_pin_range {
+	struct interval_tree_node node;
+	struct dax_pin *pin;
+	struct dax_pinned_file *file;
+	unsigned long first;
+	struct list_head link;
+	struct dev_pagemap *pgmap;
+};
+
+/**
+ * struct dax_pinned_file - a file that has pins
+ *
+ * Does not keep the inode: it outlives the file where a pin does.
+ *
+ * @rwsem: for write to change @ranges or the bounds of one; for read by a hook,
+ *         from before the first replaced entry until after the flush, so that
+ *         no pin, hence no domain, goes away in between
+ * @ranges: struct dax_pin_range by page offset
+ * @refs: one for each range and each running hook
+ * @mapping: the file's pages; %NULL once the inode is gone. Protected by the
+ *           lock of the table of files.
+ * @hash: in the table of files
+ */
+struct dax_pinned_file {
+	struct rw_semaphore rwsem;
+	struct rb_root_cached ranges;
+	refcount_t refs;
+	struct address_space *mapping;
+	struct hlist_node hash;
+};
+
+/* A hook seldom meets more devices than this; with more it flushes more often */
+#define RETARGET_DOMAINS	4
+
+/**
+ * struct retarget_gather - flushes that a hook owes
+ * @nr: used elements of @slot
+ * @slot: what to invalidate in which domain
+ */
+struct retarget_gather {
+	unsigned int nr;
+	struct {
+		struct iommu_domain *domain;
+		struct iommu_iotlb_gather iotlb;
+	} slot[RETARGET_DOMAINS];
+};
+
+/* gate.c */
+struct iommu_domain *dax_retarget_domain(struct device *dev);
+
+/* file.c */
+struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
+					struct address_space *mapping,
+					pgoff_t pgoff, unsigned long nr,
+					unsigned long first);
+void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr);
+void dax_pin_remove_range(struct dax_pin_range *range);
+unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
+				pgoff_t last, enum dax_retarget_reason reason);
+unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr);
+void dax_pinned_file_detach(struct address_space *mapping);
+
+/* pin.c */
+int dax_pin_prepare(struct dax_pin *pin, unsigned long nr);
+void dax_pin_add_frames(struct dax_pin *pin, unsigned long first,
+			struct page **pages, unsigned long nr);
+void dax_pin_put_pgmaps(struct dax_pin *pin);
+
+/* retarget.c */
+void retarget_gather_init(struct retarget_gather *gather);
+void retarget_gather_flush(struct retarget_gather *gather);
+unsigned long dax_pin_retarget(struct dax_pin *pin, unsigned long first,
+			       unsigned long last,
+			       struct retarget_gather *gather);
+unsigned long dax_pin_retarget_frames(struct dax_pin *pin, unsigned long first,
+				      unsigned long last, unsigned long pfn,
+				      unsigned long nr,
+				      struct retarget_gather *gather);
+void dax_pin_apply_marks(struct dax_pin *pin, struct retarget_gather *gather);
+
+/* stats.c */
+
+/* What exists now */
+enum dax_retarget_stat {
+	DAX_STAT_PINS,
+	DAX_STAT_FILES,
+	DAX_STAT_PAGES_PINNED,
+	DAX_STAT_SCRATCH_PAGES,
+	DAX_STAT_TABLE_PAGES,
+	/* What happened since boot */
+	DAX_STAT_PAGES_RETARGETED,
+	DAX_STAT_HOOKS,
+	DAX_STAT_FLUSHES,
+	DAX_STAT_NR,
+};
+
+void dax_retarget_stat_add(enum dax_retarget_stat stat, long value);
+
+/* test.c */
+
+/* Steps that a test can leave out */
+#define DAX_BREAK_HOOK		BIT(0)	/* hooks do nothing */
+#define DAX_BREAK_FLUSH		BIT(1)	/* the IOTLB keeps old entries */
+#define DAX_BREAK_MARK		BIT(2)	/* marks on unmapped pages are lost */
+#define DAX_BREAK_END		BIT(3)	/* a pin leaves the index, then unmaps */
+
+#ifdef CONFIG_DAX_RETARGET_TEST
+bool dax_retarget_broken(unsigned long step);
+void dax_retarget_test_delay_map(void);
+void dax_retarget_test_delay_end(void);
+void dax_retarget_test_init(struct dentry *dir);
+#else
+static inline bool dax_retarget_broken(unsigned long step)
+{
+	return false;
+}
+
+static inline void dax_retarget_test_delay_map(void)
+{
+}
+
+static inline void dax_retarget_test_delay_end(void)
+{
+}
+
+static inline void dax_retarget_test_init(struct dentry *dir)
+{
+}
+#endif
+
+#endif /* _DAX_RETARGET_INTERNAL_H */

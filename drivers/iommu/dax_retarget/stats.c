@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX retarget: counters
+ *
+ * Read from dax_retarget/stats in debugfs: a name and a number a line. The
+ * first group is what exists now and goes back to zero with the last pin; the
+ * second counts from boot.
+ */
+
+#include <linux/atomic.h>
+#include <linux/debugfs.h>
+#include <linux/init.h>
+#include <linux/seq_file.h>
+
+#include "internal.h"
+
+static atomic_long_t stats[DAX_STAT_NR];
+
+static const char * const names[DAX_STAT_NR] = {
+	[DAX_STAT_PINS]			= "pins",
+	[DAX_STAT_FILES]		= "files",
+	[DAX_STAT_PAGES_PINNED]		= "pages_pinned",
+	[DAX_STAT_SCRATCH_PAGES]	= "scratch_pages",
+	[DAX_STAT_TABLE_PAGES]		= "table_pages",
+	[DAX_STAT_PAGES_RETARGETED]	= "pages_retargeted",
+	[DAX_STAT_HOOKS]		= "hooks",
+	[DAX_STAT_FLUSHES]		= "flushes",
+};
+
+/**
+ * dax_retarget_stat_add - count
+ * @stat: which counter
+ * @value: what to add to it
+ *
+ * Context: any
+ */
+void dax_retarget_stat_add(enum dax_retarget_stat stat, long value)
+{
+	atomic_long_add(value, &stats[stat]);
+}
+
+static int stats_show(struct seq_file *m, void *unused)
+{
+	int i;
+
+	for (i = 0; i < DAX_STAT_NR; i++)
+		seq_printf(m, "%s %ld\n", names[i],
+			   atomic_long_read(&stats[i]));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(stats);
+
+static int __init dax_retarget_debugfs(void)
+{
+	struct dentry *dir = debugfs_create_dir("dax_retarget", NULL);
+
+	debugfs_create_file("stats", 0444, dir, NULL, &stats_fops);
+	dax_retarget_test_init(dir);
+	return 0;
+}
+fs_initcall(dax_retarget_debugfs);

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX retarget: switches that break it, for tests that must notice
+ *
+ * In dax_retarget/ of debugfs: "break" is a mask of steps to leave out
+ * (DAX_BREAK_*), the delays widen the windows between two steps of a pin.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+
+#include "internal.h"
+
+static u32 broken;
+static u32 delay_map_ms;
+static u32 delay_end_ms;
+
+/**
+ * dax_retarget_broken - shall a step be left out?
+ * @step: one of DAX_BREAK_*
+ *
+ * Return: true if a test asked for it
+ */
+bool dax_retarget_broken(unsigned long step)
+{
+	return READ_ONCE(broken) & step;
+}
+
+/**
+ * dax_retarget_test_delay_map - wait between registering and mapping a pin
+ *
+ * Context: may sleep
+ */
+void dax_retarget_test_delay_map(void)
+{
+	msleep(READ_ONCE(delay_map_ms));
+}
+
+/**
+ * dax_retarget_test_delay_end - wait in the middle of the end of a pin
+ *
+ * Context: may sleep
+ */
+void dax_retarget_test_delay_end(void)
+{
+	msleep(READ_ONCE(delay_end_ms));
+}
+
+/**
+ * dax_retarget_test_init - create the switches
+ * @dir: the folder in debugfs
+ */
+void dax_retarget_test_init(struct dentry *dir)
+{
+	debugfs_create_x32("break", 0600, dir, &broken);
+	debugfs_create_u32("delay_map_ms", 0600, dir, &delay_map_ms);
+	debugfs_create_u32("delay_end_ms", 0600, dir, &delay_end_ms);
+}

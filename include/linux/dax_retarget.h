@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Long-term DMA to files on persistent memory (fsdax)
+ *
+ * A pin lets a device reach pages of an fsdax file for as long as it likes,
+ * without a page reference. When the file system takes such a page back, it
+ * calls a hook, and the device's IOVA for the page is pointed at a scratch page
+ * in the IOMMU. See drivers/iommu/dax_retarget/pin.c for the life of a pin.
+ *
+ * Three parties meet here: consumers, which make pins (RDMA umem); file systems
+ * and the mm, which call the hooks; IOMMU drivers, which replace live entries.
+ */
+#ifndef _LINUX_DAX_RETARGET_H
+#define _LINUX_DAX_RETARGET_H
+
+#include <linux/jump_label.h>
+#include <linux/types.h>
+
+struct address_space;
+struct dax_pin;
+struct dev_pagemap;
+struct device;
+struct inode;
+struct iommu_domain;
+struct iommu_iotlb_gather;
+struct list_head;
+struct page;
+struct sg_table;
+
+/**
+ * struct iommu_retarget_ops - replace live entries of an IOMMU page table
+ *
+ * The IOMMU core has no operation for this: mapping over a mapped IOVA is an
+ * error, and unmapping first would let a device meet a missing entry. A driver
+ * whose domains lack these operations is never used for pins.
+ *
+ * The caller owns the IOVA range: nobody maps or unmaps it meanwhile. Ranges
+ * beside it, which share page tables with it, may change at any time.
+ *
+ * @supported: May pins of @dev be made in @domain? The driver answers for the
+ *             page table format, for the draining of DMA in flight by an IOTLB
+ *             invalidation, and for translations cached outside of the IOMMU.
+ * @reserve: Allocate every page table page that splitting the large entries of
+ *           [@iova, @iova + @size) down to PAGE_SIZE could take, and add them
+ *           to @tables. They are from the allocator that unmapping frees to.
+ *           May sleep. Returns the number of tables or -ENOMEM; what was
+ *           allocated stays on @tables.
+ * @replace: Point each page of [@iova, @iova + @size), which maps @size bytes
+ *           of memory at @old, at the one page @new, keeping the attributes. At
+ *           any moment a device sees the old page or the new one, never a
+ *           missing entry. Takes tables from @tables, adds to @gather all that
+ *           has to be invalidated. Does not allocate, does not fail; skips an
+ *           entry that does not map what it should. Returns the bytes replaced.
+ * @sync: Invalidate all translations of @gather, cached page table entries of
+ *        every level included, and wait until DMA in flight by them has
+ *        reached memory.
+ */
+struct iommu_retarget_ops {
+	bool (*supported)(struct iommu_domain *domain, struct device *dev);
+	long (*reserve)(struct iommu_domain *domain, unsigned long iova,
+			size_t size, struct list_head *tables);
+	size_t (*replace)(struct iommu_domain *domain, unsigned long iova,
+			  phys_addr_t old, phys_addr_t new, size_t size,
+			  struct list_head *tables,
+			  struct iommu_iotlb_gather *gather);
+	void (*sync)(struct iommu_domain *domain,
+		     struct iommu_iotlb_gather *gather);
+};
+
+#ifdef CONFIG_DAX_RETARGET
+
+DECLARE_STATIC_KEY_FALSE(dax_retarget_key);
+
+/**
+ * dax_retarget_enabled - was the kernel booted with dax_retarget=on?
+ *
+ * Return: true if pins can exist at all. Costs nothing where it is false.
+ */
+static inline bool dax_retarget_enabled(void)
+{
+	return static_branch_unlikely(&dax_retarget_key);
+}
+
+/* For consumers */
+struct dax_pin *dax_pin_create(struct device *dev, unsigned long start,
+			       unsigned long nr_pages, bool writable);
+long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
+			unsigned long nr_pages, unsigned int gup_flags,
+			struct page **pages);
+bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index);
+bool dax_pin_is_empty(struct dax_pin *pin);
+int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
+			unsigned long attrs);
+void dax_pin_end(struct dax_pin *pin);
+void dax_pin_free(struct dax_pin *pin);
+
+/* For file systems and the mm; callers test mapping_dax_pinned() first */
+void dax_retarget_range(struct address_space *mapping, loff_t lstart,
+			loff_t lend);
+void dax_retarget_inode(struct inode *inode);
+void dax_retarget_pagemap(struct dev_pagemap *pgmap);
+
+#else /* CONFIG_DAX_RETARGET */
+
+static inline bool dax_retarget_enabled(void)
+{
+	return false;
+}
+
+static inline struct dax_pin *dax_pin_create(struct device *dev,
+					     unsigned long start,
+					     unsigned long nr_pages,
+					     bool writable)
+{
+	return NULL;
+}
+
+static inline long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
+				      unsigned long nr_pages,
+				      unsigned int gup_flags,
+				      struct page **pages)
+{
+	return 0;
+}
+
+static inline bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index)
+{
+	return false;
+}
+
+static inline bool dax_pin_is_empty(struct dax_pin *pin)
+{
+	return true;
+}
+
+static inline int dax_pin_map_sgtable(struct dax_pin *pin,
+				      struct sg_table *sgt,
+				      unsigned long attrs)
+{
+	return 0;
+}
+
+static inline void dax_pin_end(struct dax_pin *pin)
+{
+}
+
+static inline void dax_pin_free(struct dax_pin *pin)
+{
+}
+
+static inline void dax_retarget_range(struct address_space *mapping,
+				      loff_t lstart, loff_t lend)
+{
+}
+
+static inline void dax_retarget_inode(struct inode *inode)
+{
+}
+
+static inline void dax_retarget_pagemap(struct dev_pagemap *pgmap)
+{
+}
+
+#endif /* CONFIG_DAX_RETARGET */
+#endif /* _LINUX_DAX_RETARGET_H */
