@@ -80,6 +80,21 @@ void dax_retarget_pagemap(struct dev_pagemap *pgmap)
 				    PHYS_PFN(range_len(&pgmap->ranges[i])));
 }
 
+/**
+ * dax_retarget_assert_gone - no device may reach a page that is torn down
+ * @mapping: pages of a file
+ * @pgoff: offset of a page that has been truncated
+ *
+ * Catches a way to free blocks that calls no hook. With CONFIG_DEBUG_VM only.
+ *
+ * Context: where the DAX entry of the page was deleted. May sleep.
+ */
+void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_VM))
+		WARN_ON_ONCE(dax_pinned_file_reaches(mapping, pgoff));
+}
+
 /* Shared mappings only: a private one maps pages that are not the file's */
 static bool vma_is_retargetable(struct vm_area_struct *vma)
 {
@@ -123,11 +138,12 @@ static bool page_is_retargetable(struct page *page,
  */
 static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 		       struct dax_device *dax_dev, struct vm_area_struct *vma,
-		       unsigned long start, unsigned long nr,
-		       unsigned int gup_flags, struct page **pages)
+		       unsigned long addr, unsigned long index,
+		       unsigned long nr, unsigned int gup_flags,
+		       struct page **pages)
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
-	pgoff_t pgoff = linear_page_index(vma, start);
+	pgoff_t pgoff = linear_page_index(vma, addr);
 	long pinned, good = 0;
 	int id;
 
@@ -146,7 +162,7 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 	}
 
 	/* No FOLL_LONGTERM: the references do not outlive this function */
-	pinned = pin_user_pages(start, nr, gup_flags, pages);
+	pinned = pin_user_pages(addr, nr, gup_flags, pages);
 	if (pinned <= 0) {
 		dax_read_unlock(id);
 		return pinned ?: -EFAULT;
@@ -160,14 +176,14 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 		if (!range->pgmap)
 			good = 0;
 	}
-	dax_pin_add_frames(pin, (start - pin->start) >> PAGE_SHIFT, pages, good);
+	dax_pin_add_frames(pin, index, pages, good);
 	unpin_user_pages(pages, pinned);
 	dax_read_unlock(id);
 	return good ?: -EOPNOTSUPP;
 }
 
 static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
-		      unsigned long start, unsigned long nr,
+		      unsigned long addr, unsigned long index, unsigned long nr,
 		      unsigned int gup_flags, struct page **pages)
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
@@ -184,8 +200,8 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 	 * is pinned, or the file system sees that it was reflinked.
 	 */
 	filemap_invalidate_lock_shared(mapping);
-	range = dax_pin_add_range(pin, mapping, linear_page_index(vma, start),
-				  nr, (start - pin->start) >> PAGE_SHIFT);
+	range = dax_pin_add_range(pin, mapping, linear_page_index(vma, addr),
+				  nr, index);
 	if (range)
 		dax_dev = file_dax_device(mapping);
 	filemap_invalidate_unlock_shared(mapping);
@@ -194,7 +210,7 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 
 	ret = -EOPNOTSUPP;
 	if (dax_dev)
-		ret = pin_frames(pin, range, dax_dev, vma, start, nr,
+		ret = pin_frames(pin, range, dax_dev, vma, addr, index, nr,
 				 gup_flags, pages);
 	dax_pin_trim_range(range, nr - max(ret, 0));
 	return ret;
@@ -202,7 +218,7 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 
 /**
  * dax_pin_user_pages - pin pages of a region, or register them with its pin
- * @pin: pin of the region, or %NULL
+ * @pin: pin of the region
  * @start: user address of the next page of the region
  * @nr_pages: number of pages wanted, within the region
  * @gup_flags: flags for pin_user_pages_fast(); %FOLL_LONGTERM is one of them
@@ -223,27 +239,21 @@ long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 	long ret = -EOPNOTSUPP;
-
-	if (!pin)
-		goto other_memory;
+	unsigned long addr;
 
 	/* Held until the references are dropped: the VMA keeps the inode */
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	vma = vma_lookup(mm, untagged_addr_remote(mm, start));
-	if (vma && vma_is_retargetable(vma)) {
-		unsigned long addr = untagged_addr_remote(mm, start);
-		unsigned long nr = min(nr_pages,
-				       (vma->vm_end - addr) >> PAGE_SHIFT);
-
-		ret = pin_fsdax(pin, vma, addr, nr,
+	addr = untagged_addr_remote(mm, start);
+	vma = vma_lookup(mm, addr);
+	if (vma && vma_is_retargetable(vma))
+		ret = pin_fsdax(pin, vma, addr,
+				(start - pin->start) >> PAGE_SHIFT,
+				min(nr_pages, (vma->vm_end - addr) >> PAGE_SHIFT),
 				gup_flags & ~FOLL_LONGTERM, pages);
-	}
 	mmap_read_unlock(mm);
 	if (ret != -EOPNOTSUPP)
 		return ret;
-
-other_memory:
 	return pin_user_pages_fast(start, nr_pages, gup_flags, pages);
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_user_pages, DAX_RETARGET);

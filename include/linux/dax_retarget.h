@@ -99,6 +99,7 @@ void dax_retarget_range(struct address_space *mapping, loff_t lstart,
 			loff_t lend);
 void dax_retarget_inode(struct inode *inode);
 void dax_retarget_pagemap(struct dev_pagemap *pgmap);
+void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff);
 
 #else /* CONFIG_DAX_RETARGET */
 
@@ -158,6 +159,11 @@ static inline void dax_retarget_inode(struct inode *inode)
 }
 
 static inline void dax_retarget_pagemap(struct dev_pagemap *pgmap)
+{
+}
+
+static inline void dax_retarget_assert_gone(struct address_space *mapping,
+					    pgoff_t pgoff)
 {
 }
 

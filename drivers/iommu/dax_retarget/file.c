@@ -316,6 +316,45 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 	return nr;
 }
 
+/**
+ * dax_pinned_file_reaches - does a device reach a page of a file?
+ * @mapping: pages of the file
+ * @pgoff: page offset
+ *
+ * Context: may sleep
+ * Return: true if the page is in a pin, its frame is known, and it was not
+ *	   taken back
+ */
+bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff)
+{
+	struct interval_tree_node *node;
+	struct dax_pinned_file *file;
+	bool reaches = false;
+
+	file = file_find(mapping);
+	if (!file)
+		return false;
+
+	down_read(&file->rwsem);
+	for (node = interval_tree_iter_first(&file->ranges, pgoff, pgoff);
+	     node && !reaches;
+	     node = interval_tree_iter_next(node, pgoff, pgoff)) {
+		struct dax_pin_range *range =
+			container_of(node, struct dax_pin_range, node);
+		struct dax_pin *pin = range->pin;
+		unsigned long index = range->first + (pgoff - node->start);
+
+		mutex_lock(&pin->mutex);
+		reaches = pin->state != DAX_PIN_DEAD &&
+			  dax_pin_owns_page(pin, index) &&
+			  !test_bit(index, pin->retargeted);
+		mutex_unlock(&pin->mutex);
+	}
+	up_read(&file->rwsem);
+	file_put(file);
+	return reaches;
+}
+
 static unsigned long retarget_frames_of(struct dax_pinned_file *file,
 					unsigned long pfn, unsigned long nr)
 {

@@ -179,6 +179,7 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 				pgoff_t last, enum dax_retarget_reason reason);
 unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr);
 void dax_pinned_file_detach(struct address_space *mapping);
+bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
 
 /* pin.c */
 int dax_pin_prepare(struct dax_pin *pin, unsigned long nr);

@@ -267,7 +267,7 @@ static int map_locked(struct dax_pin *pin, struct sg_table *sgt,
 		      unsigned long attrs)
 {
 	struct retarget_gather gather;
-	unsigned int nofs;
+	unsigned int nofs, marked;
 	long tables;
 	int ret;
 
@@ -295,12 +295,13 @@ static int map_locked(struct dax_pin *pin, struct sg_table *sgt,
 	pin->sgt = sgt;
 	pin->attrs = attrs;
 	pin->state = DAX_PIN_LIVE;
-	if (!dax_retarget_broken(DAX_BREAK_MARK)) {
+	marked = bitmap_weight(pin->retargeted, pin->nr_pages);
+	if (marked && !dax_retarget_broken(DAX_BREAK_MARK)) {
 		retarget_gather_init(&gather);
 		dax_pin_apply_marks(pin, &gather);
 		retarget_gather_flush(&gather);
 	}
-	trace_dax_pin_map(pin, bitmap_weight(pin->retargeted, pin->nr_pages));
+	trace_dax_pin_map(pin, marked);
 	goto out;
 
 out_unmap:
@@ -410,7 +411,6 @@ void dax_pin_end(struct dax_pin *pin)
 
 	account_end(pin);
 	iommu_put_pages_list(&pin->tables);
-	INIT_LIST_HEAD(&pin->tables);
 	if (pin->scratch)
 		__free_page(pin->scratch);
 	pin->scratch = NULL;

@@ -213,10 +213,13 @@ unsigned long dax_pin_retarget_frames(struct dax_pin *pin, unsigned long first,
  */
 void dax_pin_apply_marks(struct dax_pin *pin, struct retarget_gather *gather)
 {
+	struct iommu_iotlb_gather *iotlb = gather_for(gather, pin->domain);
 	unsigned long begin, end;
 
 	lockdep_assert_held(&pin->mutex);
 
+	iommu_iotlb_gather_add_range(iotlb, pin->iova,
+				     pin->nr_pages << PAGE_SHIFT);
 	for_each_set_bitrange(begin, end, pin->retargeted, pin->nr_pages)
-		replace(pin, begin, end - 1, gather_for(gather, pin->domain));
+		replace(pin, begin, end - 1, iotlb);
 }

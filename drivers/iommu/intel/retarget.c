@@ -30,13 +30,15 @@ static bool intel_retarget_supported(struct iommu_domain *domain,
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 
 	/*
-	 * ATS: a device that does not answer an invalidation of its own cache
-	 * would make the flush spin for ever.
+	 * Caching mode: a hypervisor that shadows the table replaces an entry by
+	 * unmapping it first. ATS: a device that does not answer an invalidation
+	 * of its own cache would make the flush spin for ever.
 	 */
 	return info && !dmar_domain->use_first_level &&
 	       !dmar_domain->nested_parent &&
 	       cap_write_drain(info->iommu->cap) &&
-	       cap_read_drain(info->iommu->cap) && !info->ats_enabled;
+	       cap_read_drain(info->iommu->cap) &&
+	       !cap_caching_mode(info->iommu->cap) && !info->ats_enabled;
 }
 
 /* The entry that translates @pfn, at whatever level, and that level */
