@@ -95,11 +95,20 @@ void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff)
 		WARN_ON_ONCE(dax_pinned_file_reaches(mapping, pgoff));
 }
 
-/* Shared mappings only: a private one maps pages that are not the file's */
-static bool vma_is_retargetable(struct vm_area_struct *vma)
+static bool vma_is_retargetable(struct dax_pin *pin, struct vm_area_struct *vma)
 {
-	return vma_is_fsdax(vma) && (vma->vm_flags & VM_SHARED) &&
-	       vma->vm_file->f_mapping->a_ops->dax_pin_device;
+	if (!vma_is_fsdax(vma))
+		return false;
+	/* Not VM_SHARED: a shared mapping of a file opened for reading lacks it */
+	if (!(vma->vm_flags & VM_MAYSHARE)) {
+		dax_pin_refused(pin, "a private mapping");
+		return false;
+	}
+	if (!vma->vm_file->f_mapping->a_ops->dax_pin_device) {
+		dax_pin_refused(pin, "the file system did not opt in");
+		return false;
+	}
+	return true;
 }
 
 /*
@@ -117,19 +126,22 @@ static struct dax_device *file_dax_device(struct address_space *mapping)
  * May a pin of @mapping follow what happens to @page? Not for the zero page of
  * a hole, which stays when the hole is filled; for memory behind a device
  * mapper target, which may be moved under the file system; for a page that some
- * stale page table entry still shows.
+ * stale page table entry still shows. Returns %NULL, or why not.
  */
-static bool page_is_retargetable(struct page *page,
-				 struct address_space *mapping, pgoff_t pgoff,
-				 struct dax_device *dax_dev)
+static const char *page_refusal(struct page *page,
+				struct address_space *mapping, pgoff_t pgoff,
+				struct dax_device *dax_dev)
 {
-	if (!is_zone_device_page(page) ||
-	    page->pgmap->type != MEMORY_DEVICE_FS_DAX ||
+	if (!is_zone_device_page(page))
+		return "a hole in a read-only mapping";
+	if (page->pgmap->type != MEMORY_DEVICE_FS_DAX ||
 	    page->pgmap->owner != dax_get_private(dax_dev))
-		return false;
+		return "the file system is not directly on persistent memory";
 	/* The DAX entry, and with it this field, may be gone: see file.c */
-	return !page->mapping ||
-	       (page->mapping == mapping && page->index == pgoff);
+	if (page->mapping &&
+	    (page->mapping != mapping || page->index != pgoff))
+		return "a stale page table entry";
+	return NULL;
 }
 
 /*
@@ -144,6 +156,7 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
 	pgoff_t pgoff = linear_page_index(vma, addr);
+	const char *why = NULL;
 	long pinned, good = 0;
 	int id;
 
@@ -168,9 +181,14 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 		return pinned ?: -EFAULT;
 	}
 
-	while (good < pinned &&
-	       page_is_retargetable(pages[good], mapping, pgoff + good, dax_dev))
+	while (good < pinned) {
+		why = page_refusal(pages[good], mapping, pgoff + good, dax_dev);
+		if (why)
+			break;
 		good++;
+	}
+	if (why && !good)
+		dax_pin_refused(pin, why);
 	if (good && !range->pgmap) {
 		range->pgmap = get_dev_pagemap(page_to_pfn(pages[0]), NULL);
 		if (!range->pgmap)
@@ -208,10 +226,13 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 	if (!range)
 		return -ENOMEM;
 
-	ret = -EOPNOTSUPP;
-	if (dax_dev)
+	if (dax_dev) {
 		ret = pin_frames(pin, range, dax_dev, vma, addr, index, nr,
 				 gup_flags, pages);
+	} else {
+		ret = -EOPNOTSUPP;
+		dax_pin_refused(pin, "the file has, or may have, shared blocks, or is a swap file");
+	}
 	dax_pin_trim_range(range, nr - max(ret, 0));
 	return ret;
 }
@@ -246,7 +267,7 @@ long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
 		return -EINTR;
 	addr = untagged_addr_remote(mm, start);
 	vma = vma_lookup(mm, addr);
-	if (vma && vma_is_retargetable(vma))
+	if (vma && vma_is_retargetable(pin, vma))
 		ret = pin_fsdax(pin, vma, addr,
 				(start - pin->start) >> PAGE_SHIFT,
 				min(nr_pages, (vma->vm_end - addr) >> PAGE_SHIFT),

@@ -40,25 +40,29 @@ struct sg_table;
  * @supported: May pins of @dev be made in @domain? The driver answers for the
  *             page table format, for the draining of DMA in flight by an IOTLB
  *             invalidation, and for translations cached outside of the IOMMU.
- * @reserve: Allocate every page table page that splitting the large entries of
- *           [@iova, @iova + @size) down to PAGE_SIZE could take, and add them
- *           to @tables. They are from the allocator that unmapping frees to.
- *           May sleep. Returns the number of tables or -ENOMEM; what was
- *           allocated stays on @tables.
+ * @reserve: Allocate every page table page that splitting large entries could
+ *           take in any mapping of @size bytes, and add them to @tables. They
+ *           are from the allocator that unmapping frees to. May sleep. Returns 0
+ *           or -ENOMEM; what was allocated stays on @tables.
+ * @needed: How many of them can splitting the large entries of
+ *          [@iova, @iova + @size) down to PAGE_SIZE really take?
  * @replace: Point each page of [@iova, @iova + @size), which maps @size bytes
  *           of memory at @old, at the one page @new, keeping the attributes. At
  *           any moment a device sees the old page or the new one, never a
  *           missing entry. Takes tables from @tables, adds to @gather all that
- *           has to be invalidated. Does not allocate, does not fail; skips an
- *           entry that does not map what it should. Returns the bytes replaced.
+ *           has to be invalidated. May sleep. Does not allocate, does not fail;
+ *           skips an entry that does not map what it should. Returns the bytes
+ *           replaced.
  * @sync: Invalidate all translations of @gather, cached page table entries of
  *        every level included, and wait until DMA in flight by them has
  *        reached memory.
  */
 struct iommu_retarget_ops {
 	bool (*supported)(struct iommu_domain *domain, struct device *dev);
-	long (*reserve)(struct iommu_domain *domain, unsigned long iova,
-			size_t size, struct list_head *tables);
+	int (*reserve)(struct iommu_domain *domain, size_t size,
+		       struct list_head *tables);
+	unsigned long (*needed)(struct iommu_domain *domain, unsigned long iova,
+				size_t size);
 	size_t (*replace)(struct iommu_domain *domain, unsigned long iova,
 			  phys_addr_t old, phys_addr_t new, size_t size,
 			  struct list_head *tables,

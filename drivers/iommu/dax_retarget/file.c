@@ -86,8 +86,9 @@ static void unpin_mapping(struct address_space *mapping)
 {
 	struct inode *inode = mapping->host;
 
-	clear_bit(AS_DAX_PINNED, &mapping->flags);
+	/* Eviction takes i_lock after clear_inode(): it waits here if it must */
 	spin_lock(&inode->i_lock);
+	clear_bit(AS_DAX_PINNED, &mapping->flags);
 	inode_add_lru(inode);
 	spin_unlock(&inode->i_lock);
 }

@@ -74,6 +74,18 @@ static const char *refusal(struct device *dev, struct iommu_domain *domain)
 }
 
 /**
+ * dax_pin_refused - report why pages cannot be pinned
+ * @pin: a pin that registers
+ * @why: the reason, for an administrator
+ *
+ * Context: any
+ */
+void dax_pin_refused(struct dax_pin *pin, const char *why)
+{
+	trace_dax_pin_refused(pin->dev, why);
+}
+
+/**
  * dax_retarget_domain - find the domain in which pins of a device are kept
  * @dev: the device that does the DMA; %NULL for one without DMA of its own
  *

@@ -167,6 +167,7 @@ struct retarget_gather {
 
 /* gate.c */
 struct iommu_domain *dax_retarget_domain(struct device *dev);
+void dax_pin_refused(struct dax_pin *pin, const char *why);
 
 /* file.c */
 struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,

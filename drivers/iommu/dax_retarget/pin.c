@@ -263,12 +263,26 @@ static bool one_iova_range(struct sg_table *sgt, unsigned long nr_pages)
 	return next - sg_dma_address(sgt->sgl) == (u64)nr_pages << PAGE_SHIFT;
 }
 
+/* Give back the tables that the mapping, as it turned out, cannot need */
+static void trim_tables(struct dax_pin *pin)
+{
+	LIST_HEAD(kept);
+	long n;
+
+	pin->nr_tables = pin->domain->ops->retarget->needed(pin->domain,
+				pin->iova, (size_t)pin->nr_pages << PAGE_SHIFT);
+	dax_retarget_stat_add(DAX_STAT_TABLE_PAGES, pin->nr_tables);
+	for (n = 0; n < pin->nr_tables && !list_empty(&pin->tables); n++)
+		list_move(pin->tables.next, &kept);
+	iommu_put_pages_list(&pin->tables);
+	list_splice(&kept, &pin->tables);
+}
+
 static int map_locked(struct dax_pin *pin, struct sg_table *sgt,
 		      unsigned long attrs)
 {
 	struct retarget_gather gather;
 	unsigned int nofs, marked;
-	long tables;
 	int ret;
 
 	/* Reclaim that evicts an inode could call a hook on this very pin */
@@ -283,15 +297,7 @@ static int map_locked(struct dax_pin *pin, struct sg_table *sgt,
 	}
 	pin->iova = sg_dma_address(sgt->sgl);
 
-	tables = pin->domain->ops->retarget->reserve(pin->domain, pin->iova,
-			(size_t)pin->nr_pages << PAGE_SHIFT, &pin->tables);
-	if (tables < 0) {
-		ret = tables;
-		goto out_unmap;
-	}
-	dax_retarget_stat_add(DAX_STAT_TABLE_PAGES, tables);
-	pin->nr_tables = tables;
-
+	trim_tables(pin);
 	pin->sgt = sgt;
 	pin->attrs = attrs;
 	pin->state = DAX_PIN_LIVE;
@@ -339,6 +345,13 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 	}
 
 	dax_retarget_test_delay_map();
+
+	/* Before the lock: an allocation may be throttled, and hooks wait */
+	ret = pin->domain->ops->retarget->reserve(pin->domain,
+			(size_t)pin->nr_pages << PAGE_SHIFT, &pin->tables);
+	if (ret)
+		return ret;
+
 	mutex_lock(&pin->mutex);
 	ret = map_locked(pin, sgt, attrs);
 	mutex_unlock(&pin->mutex);

@@ -6,8 +6,9 @@
  * that differs in the address only: hardware that walks the table finds the old
  * page or the new one. A large entry is first split: a table of 512 equivalent
  * entries is filled, made visible, and put in the entry's place by the same
- * kind of exchange. Hardware may then hold translations of both sizes; until
- * the flush they all are what the table said before or says now.
+ * kind of exchange. This alone changes no translation, so that it does no harm
+ * if hardware holds some of both sizes for a while; frames are changed only when
+ * a flush has removed the large ones.
  *
  * No lock is needed, as nowhere in VT-d: the caller owns the range, and a table
  * that holds an entry of it is not freed.
@@ -32,9 +33,10 @@ static bool intel_retarget_supported(struct iommu_domain *domain,
 	/*
 	 * Caching mode: a hypervisor that shadows the table replaces an entry by
 	 * unmapping it first. ATS: a device that does not answer an invalidation
-	 * of its own cache would make the flush spin for ever.
+	 * of its own cache would make the flush spin for ever. Without queued
+	 * invalidation the flush does not drain.
 	 */
-	return info && !dmar_domain->use_first_level &&
+	return info && info->iommu->qi && !dmar_domain->use_first_level &&
 	       !dmar_domain->nested_parent &&
 	       cap_write_drain(info->iommu->cap) &&
 	       cap_read_drain(info->iommu->cap) &&
@@ -115,6 +117,38 @@ static bool replace_leaf(struct dma_pte *pte, phys_addr_t from, phys_addr_t to)
 	return true;
 }
 
+/*
+ * Split all large entries of the range. The flush comes before any frame is
+ * changed, so that translations of two sizes never differ, and covers the old
+ * entries as a whole: an invalidation that is smaller than a large translation
+ * need not remove it.
+ */
+static bool split_range(struct dmar_domain *domain, unsigned long iova,
+			size_t size, struct list_head *tables)
+{
+	unsigned long end = iova + size, flush_start = ULONG_MAX, flush_end = 0;
+	struct dma_pte *pte;
+	bool done = true;
+	int level;
+
+	while (iova < end && done) {
+		pte = find_leaf(domain, iova >> VTD_PAGE_SHIFT, &level);
+		if (pte && level > 1) {
+			unsigned long leaf = level_size(level) << VTD_PAGE_SHIFT;
+
+			flush_start = min(flush_start, ALIGN_DOWN(iova, leaf));
+			flush_end = max(flush_end, ALIGN(iova + 1, leaf));
+			done = split_leaf(domain, pte, level, tables);
+			continue;
+		}
+		iova = ALIGN(iova + 1, level_size(2) << VTD_PAGE_SHIFT);
+		cond_resched();
+	}
+	if (flush_end)
+		cache_tag_flush_range(domain, flush_start, flush_end - 1, 0);
+	return done;
+}
+
 static size_t intel_retarget_replace(struct iommu_domain *domain,
 				     unsigned long iova, phys_addr_t from,
 				     phys_addr_t to, size_t size,
@@ -122,28 +156,19 @@ static size_t intel_retarget_replace(struct iommu_domain *domain,
 				     struct iommu_iotlb_gather *gather)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
-	unsigned long end = iova + size, begin;
+	unsigned long end = iova + size;
 	struct dma_pte *pte, *first;
 	size_t done = 0;
 	int level;
 
+	if (!split_range(dmar_domain, iova, size, tables))
+		return 0;
+
+	iommu_iotlb_gather_add_range(gather, iova, size);
 	while (iova < end) {
 		pte = find_leaf(dmar_domain, iova >> VTD_PAGE_SHIFT, &level);
 		if (!pte)
-			return done;
-		if (level > 1) {
-			/* All of it has to be flushed, not only what changes */
-			begin = ALIGN_DOWN(iova,
-					   level_size(level) << VTD_PAGE_SHIFT);
-			iommu_iotlb_gather_add_range(gather, begin,
-						     level_size(level) <<
-						     VTD_PAGE_SHIFT);
-			if (!split_leaf(dmar_domain, pte, level, tables))
-				return done;
-			continue;
-		}
-
-		begin = iova;
+			break;
 		first = pte;
 		do {
 			if (replace_leaf(pte, from, to))
@@ -153,47 +178,49 @@ static size_t intel_retarget_replace(struct iommu_domain *domain,
 			pte++;
 		} while (iova < end && !first_pte_in_page(pte));
 		make_visible(dmar_domain, first, (void *)pte - (void *)first);
-		iommu_iotlb_gather_add_range(gather, begin, iova - begin);
+		cond_resched();
 	}
 	return done;
 }
 
-/* Tables that it takes to split an entry of @level and all below it */
-static unsigned long tables_for(int level)
-{
-	return level == 1 ? 0 :
-	       1 + (level > 2 ? tables_for(level - 1) << VTD_STRIDE_SHIFT : 0);
-}
-
-static long intel_retarget_reserve(struct iommu_domain *domain,
-				   unsigned long iova, size_t size,
-				   struct list_head *tables)
+static unsigned long intel_retarget_needed(struct iommu_domain *domain,
+					   unsigned long iova, size_t size)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
-	unsigned long end = iova + size, need = 0, i;
-	struct dma_pte *pte;
+	unsigned long end = iova + size, need = 0;
 	int level;
-	void *table;
 
 	while (iova < end) {
-		pte = find_leaf(dmar_domain, iova >> VTD_PAGE_SHIFT, &level);
-		if (WARN_ON_ONCE(!pte))
-			return -EINVAL;
-		need += tables_for(level);
+		if (!find_leaf(dmar_domain, iova >> VTD_PAGE_SHIFT, &level))
+			break;
+		/* A 1G entry splits into a table of 2M entries, and so on */
+		if (level == 3)
+			need += 1 + BIT(VTD_STRIDE_SHIFT);
+		else if (level == 2)
+			need++;
 		/* A table of small entries needs nothing: go on behind it */
 		iova = ALIGN(iova + 1, level_size(max(level, 2)) <<
 				       VTD_PAGE_SHIFT);
 	}
+	return need;
+}
 
-	for (i = 0; i < need; i++) {
-		table = iommu_alloc_page_node(dmar_domain->nid,
+static int intel_retarget_reserve(struct iommu_domain *domain, size_t size,
+				  struct list_head *tables)
+{
+	/* All of it in 2M entries, these in tables that were 1G entries */
+	unsigned long n = (size >> 21) + (size >> 30);
+	void *table;
+
+	for (; n; n--) {
+		table = iommu_alloc_page_node(to_dmar_domain(domain)->nid,
 					      GFP_KERNEL_ACCOUNT);
 		if (!table)
 			return -ENOMEM;
 		list_add(&virt_to_page(table)->lru, tables);
 		cond_resched();
 	}
-	return need;
+	return 0;
 }
 
 static void intel_retarget_sync(struct iommu_domain *domain,
@@ -207,6 +234,7 @@ static void intel_retarget_sync(struct iommu_domain *domain,
 const struct iommu_retarget_ops intel_retarget_ops = {
 	.supported	= intel_retarget_supported,
 	.reserve	= intel_retarget_reserve,
+	.needed		= intel_retarget_needed,
 	.replace	= intel_retarget_replace,
 	.sync		= intel_retarget_sync,
 };
