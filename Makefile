@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Entry points. What they do is in vm/; what they build is outside the checkout,
+# in $(DAX_RETARGET_CACHE) or ~/.cache/dax-retarget.
+
+# A guest does not outlive the make that started it, even if that is killed.
+guard := setpriv --pdeathsig TERM
+
+# How 'make vm' and 'make shell' are told what to do.
+vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
+	$(if $(SHARE),--share '$(SHARE)') $(if $(MEMORY),--memory '$(MEMORY)') \
+	$(if $(LIMIT),--limit '$(LIMIT)')
+# As it is written: a $ in it is the guest's shell's.
+override CMD := $(value CMD)
+export CMD KERNEL_SRC
+
+.PHONY: help demo check lint vm shell kernel rootfs refresh-patches clean
+
+help:
+	@echo "make demo             show the whole idea in one transcript"
+	@echo "make check            run all tests; the last line is the sum"
+	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
+	@echo "make vm CMD='...'     run a command in the guest"
+	@echo "make shell            an interactive guest"
+	@echo "     with APPEND='kernel arguments' FS=xfs|ext4|none SHARE=folder"
+	@echo "     MEMORY=2G LIMIT=seconds; more in vm/run --help"
+	@echo "make kernel, rootfs   only the set-up, which all of the above include"
+	@echo "make refresh-patches  patches/ from the commits in the kernel tree"
+	@echo "make clean            remove what was built (not the kernel tree)"
+	@echo
+	@echo "KERNEL_SRC=DIR        a 6.12 tree of your own, which is copied, in place of"
+	@echo "                      the package linux-source-6.12"
+	@echo "DAX_RETARGET_CACHE=   the folder for all that is made (default: in ~/.cache)"
+
+demo:
+	@$(guard) vm/setup.sh
+	@$(guard) vm/demo.sh
+
+check:
+	@$(guard) vm/check.sh
+
+lint:
+	@$(guard) vm/lint.sh
+
+vm:
+	@$(guard) vm/setup.sh
+	@$(guard) vm/run $(vm_options) "$$CMD"
+
+shell:
+	@$(guard) vm/setup.sh
+	@$(guard) vm/run $(vm_options) --shell
+
+kernel rootfs:
+	@$(guard) vm/setup.sh $@
+
+refresh-patches:
+	@vm/refresh-patches.sh
+
+clean:
+	@vm/clean.sh

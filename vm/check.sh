@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# All tests: those that need no guest, then the selftests in guests of several
+# kinds. All speak TAP; the last line is the sum.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+results=$LOGS/check.tap
+bench=$TOP/tools/testing/dax_retarget
+
+# part NAME COMMAND...: run COMMAND, keep its TAP. That it ends well is a test
+# too; where it fails since a test of its own did, that one is counted already.
+part()
+{
+	local name=$1 status=0 start=$SECONDS tap=$LOGS/check-part.tap
+	shift
+	say "== $name"
+	guarded "$@" | tee "$tap" || status=$?
+	if [ $status = 0 ]; then
+		echo "ok 1 $name ended well after $(elapsed SECONDS-start)"
+	elif [ $status -ge 124 ] || ! grep -q '^not ok' "$tap"; then
+		echo "not ok 1 $name ended with status $status"
+	fi | tee -a "$tap"
+	cat "$tap" >> "$results"
+}
+
+guest()	# NAME vm/run-argument...
+{
+	local name=$1
+	shift
+	part "guest, $name" "$VM/run" --share "$bench" "$@"
+}
+
+sum()
+{
+	awk '
+	/^ok .*# SKIP/ || /^1\.\.0 # SKIP/ { skipped++; next }
+	/^ok / { passed++ }
+	/^(not ok|Bail out!)/ { failed++ }
+	END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }
+	' "$results"
+}
+
+guarded "$VM/setup.sh"
+: > "$results"
+part "lint" "$VM/lint.sh"
+
+# The engine under the NICs, by the kernel's own test of such engines.
+dmatest='. ./engine-nics.sh > /dev/null
+	for nic in rxe0 rxe1; do rdma link delete $nic; done
+	modprobe dmatest timeout=20000 iterations=100 run=1 wait=1
+	cat /sys/module/dmatest/parameters/wait
+	dmesg | grep "dmatest: .* summary"
+	! dmesg | grep "dmatest: .* summary" | grep -v " 0 failures"'
+guest "dmatest on the DMA engines" "$dmatest"
+
+with_engines='. ./engine-nics.sh > /dev/null && cd /image/selftests/dax_retarget &&'
+plain_rxe='modprobe rdma_rxe && ip link add plain0 type dummy && ip link set plain0 up &&
+	ip address add 10.0.9.1/24 dev plain0 && rdma link add plain type rxe netdev plain0 &&
+	cd /image/selftests/dax_retarget &&'
+
+guest "feature on, XFS" --limit 1800 --append dax_retarget=on \
+	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on"
+guest "feature on, ext4" --limit 1800 --append dax_retarget=on --fs ext4 \
+	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on"
+guest "feature off" "$with_engines ./run.sh --expect off refusal"
+guest "nonsense parameter" --append dax_retarget=nonsense \
+	"$with_engines ./run.sh --expect off refusal"
+guest "iommu=pt" --append 'dax_retarget=on iommu=pt' "$with_engines ./run.sh --expect pt refusal"
+guest "NIC without an engine" --append dax_retarget=on \
+	"$plain_rxe ./run.sh --expect noengine refusal"
+# With its hook skipped the kernel warns, and shall.
+guest "controls" --limit 1800 --append dax_retarget=on \
+	--allow 'WARNING:.*dax_retarget_assert_gone' "$with_engines ./controls.sh"
+sum

@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Show the whole idea in one transcript: the demonstration in a guest without the
+# feature, then in one with it. Fails if a statement does not hold or a kernel
+# reports a fault.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+demo()	# off|on
+{
+	"$VM/run" --append "dax_retarget=$1" --share "$TOP/tools/testing/dax_retarget" \
+		--limit 300 ". ./engine-nics.sh > /dev/null && ./demo.sh $1"
+}
+
+demo off
+demo on

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# How every kernel build of this project is configured and made; sourced by
+# kernel.sh and lint.sh.
+# shellcheck shell=bash
+
+# Nothing that changes from build to build, so that ccache hits and two builds of
+# the same source are the same.
+export KBUILD_BUILD_TIMESTAMP='1970-01-01 00:00:00 +0000'
+export KBUILD_BUILD_USER=dax_retarget KBUILD_BUILD_HOST=localhost KBUILD_BUILD_VERSION=1
+export CCACHE_BASEDIR=$CACHE CCACHE_NOHASHDIR=1
+
+kmake()	# FOLDER ARGUMENT...
+{
+	local folder=$1
+	shift
+	make -C "$TREE" O="$folder" -j"$(nproc)" CC='ccache gcc' HOSTCC='ccache gcc' \
+		LOCALVERSION=-dax-retarget "$@"
+}
+
+# tinyconfig with the fragments over it. A symbol that is wanted and not set, as
+# its parents are off, is an error.
+configure()	# FOLDER FRAGMENT...
+{
+	local folder=$1 missing
+	shift
+	mkdir -p "$folder"
+	kmake "$folder" tinyconfig
+	"$TREE/scripts/kconfig/merge_config.sh" -m -O "$folder" "$folder/.config" "$@"
+	kmake "$folder" olddefconfig
+	missing=$(awk '
+		/^CONFIG_/ { symbol = substr($1, 1, index($1, "=") - 1)
+			     value = substr($0, index($0, "=") + 1) }
+		/^# CONFIG_.* is not set/ { symbol = $2; value = "n" }
+		symbol == "" { next }
+		FILENAME == ARGV[1] { is[symbol] = value }
+		FILENAME != ARGV[1] { wanted[symbol] = value }
+		{ symbol = "" }
+		END {
+			for (s in wanted)
+				if ((s in is ? is[s] : "n") != wanted[s])
+					print s "=" wanted[s]
+		}' "$folder/.config" "$@")
+	if [ -n "$missing" ]; then
+		printf 'not set as wanted, after olddefconfig:\n%s\n' "$missing"
+		return 1
+	fi
+}
+
+# What the compiler sees of the kernel tree: commits, edits, our files.
+tree_key()
+{
+	git -C "$TREE" rev-parse HEAD
+	git -C "$TREE" diff HEAD
+	(cd "$TREE" && xargs -r -d '\n' sha256sum -- < .git/overlay)
+	gcc --version
+	cat "$VM/kbuild.sh"
+}

@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Build the guest's kernel, the test-only modules and the selftests, and publish
+# them as one image: a folder that is never written again, so that a guest that
+# still runs from it is not disturbed when another checkout builds.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$VM/kbuild.sh"
+
+test_modules=$CACHE/test-modules
+stage=$CACHE/stage
+
+build()
+{
+	kmake "$BUILD" vmlinux modules
+}
+
+# Test modules are built in a copy, so that the checkout stays clean.
+build_tests()
+{
+	rm -rf "$stage"
+	mkdir -p "$stage"
+	kmake "$BUILD" INSTALL_MOD_PATH="$stage" modules_install
+	rm -rf "$test_modules"
+	cp -r "$TOP/tools/testing/dax_retarget" "$test_modules"
+	kmake "$BUILD" M="$test_modules" modules
+	kmake "$BUILD" M="$test_modules" INSTALL_MOD_PATH="$stage" modules_install
+	rm -f "$stage"/lib/modules/*/build
+	kmake "$BUILD" TARGETS=dax_retarget INSTALL_PATH="$stage/selftests" kselftest-install
+}
+
+# Always, as the link is this checkout's and the rest may be another's work.
+publish()
+{
+	local image old
+	cp "$BUILD/vmlinux" "$stage/"
+	image=$IMAGES/$(hash_folder "$stage" | cut -c1-16)
+	if [ ! -d "$image" ]; then
+		rm -rf "$IMAGES/new"
+		mkdir -p "$IMAGES"
+		cp -a "$stage" "$IMAGES/new"
+		mv "$IMAGES/new" "$image"
+	fi
+	ln -sfn "$image" "$IMAGE"
+	# Away with what no checkout points to and no guest runs from.
+	find "$IMAGES" -type l -mtime +30 -delete
+	for old in "$IMAGES"/*; do
+		[ ! -L "$old" ] || continue
+		[ -z "$(find "$IMAGES" -lname "$old")" ] || continue
+		if flock -n "$old" true; then rm -rf "$old"; fi
+	done
+}
+
+config_key()
+{
+	cat "$VM/kernel.config" "$VM/kbuild.sh"
+	git -C "$TREE" rev-parse base
+	git -C "$TREE" diff base -- '*Kconfig*'
+	(cd "$TREE" && grep Kconfig .git/overlay | xargs -r cat)
+}
+
+step kernel-config "$(config_key | hash)" configure "$BUILD" "$VM/kernel.config"
+key=$({ tree_key; cat "$BUILD/.config"; } | hash)
+step kernel-build "$key" build
+step tests-build "$key $(hash_folder "$TOP/tools/testing/dax_retarget")" build_tests
+publish

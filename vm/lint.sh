@@ -1,0 +1,164 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What needs no guest: builds with the feature on, off, without IOMMU drivers and
+# with the drivers that opted in; sparse, checkpatch and kernel-doc. TAP on
+# stdout, a log a test in the cache.
+#
+#   lint.sh [REGEX]   only tests whose names match
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+. "$VM/kbuild.sh"
+wanted=${1-}
+
+lock_cache
+guarded "$VM/setup.sh" kernel
+mkdir -p "$LOGS"
+cd "$TREE"
+
+# Our files, and those of the kernel that the series changes.
+mapfile -t ours < .git/overlay
+mapfile -t touched < <(git diff --name-only base)
+
+only()	# SUFFIX... : of the names on stdin
+{
+	grep -E "\.($(IFS='|'; echo "$*"))$" || true
+}
+
+n=0 failed=0
+check()	# NAME COMMAND...: passes if it succeeds and says nothing
+{
+	local name=$1 log status result=ok
+	shift
+	[[ $name =~ $wanted ]] || return 0
+	n=$((n + 1))
+	log=$LOGS/lint-${name//[^a-z0-9]/-}.log
+	say "lint: $name ..."
+	watched "lint: $name" "$log" "$@"
+	if [ $status != 0 ] || [ -s "$log" ]; then
+		result='not ok'
+		failed=$((failed + 1))
+	fi
+	echo "$result $n lint: $name"
+	[ "$result" = ok ] || head -n 40 "$log" | sed 's/^/# /'
+}
+
+# Build a variant of the guest's kernel. Its folder begins as a copy of the
+# guest's, so that only what the configuration changes is built. Our files and
+# touched ones always are, as a warning is given only then.
+variant()	# NAME TARGET...
+{
+	local name=$1 folder=$CACHE/lint-$1 log=$LOGS/variant-$1.log
+	shift
+	if [ ! -d "$folder" ]; then
+		rm -rf "$folder.new"
+		cp -a "$BUILD" "$folder.new"
+		mv "$folder.new" "$folder"
+	fi
+	objects "$folder" | (cd "$folder" && xargs -r rm)
+	logged "$log" configure "$folder" "$VM/kernel.config" "$VM/lint-$name.config"
+	logged "$log" kmake "$folder" "$@"
+	printf '%s\n' "${ours[@]}" "${touched[@]}" | complaints "$log"
+}
+
+# The same files with more checks. Old code has complaints of that kind, so in
+# files that the series touches only those count that are on its lines.
+examine()	# VARIANT ARGUMENT...: of make
+{
+	local folder=$CACHE/lint-$1 log=$LOGS/examine-$1.log list
+	shift
+	mapfile -t list < <(objects "$folder")
+	(cd "$folder" && rm "${list[@]}")
+	logged "$log" kmake "$folder" "$@" "${list[@]}"
+	{
+		printf '%s\n' "${ours[@]}"
+		git diff -U0 base | awk '
+			/^\+\+\+ b\// { file = substr($2, 3) }
+			/^@@/ {
+				split($3, a, ",")
+				for (i = 0; i < (a[2] == "" ? 1 : a[2]); i++)
+					print file ":" a[1] + i ":"
+			}'
+	} | complaints "$log"
+}
+
+logged()	# LOG COMMAND...
+{
+	local log=$1
+	shift
+	"$@" > "$log" 2>&1 || {
+		tail -n 20 "$log"
+		exit 1
+	}
+}
+
+# Those in a log about the places on stdin.
+complaints()	# LOG
+{
+	grep -F -f - <(grep -E '(warning|error):' "$1") || true
+}
+
+# What a build folder has of our files and touched ones.
+objects()	# FOLDER
+{
+	local file
+	printf '%s\n' "${ours[@]}" "${touched[@]}" | only c | while IFS= read -r file; do
+		file=${file%.c}.o
+		[ ! -e "$1/$file" ] || echo "$file"
+	done
+}
+
+test_modules=$TOP/tools/testing/dax_retarget
+test_modules()
+{
+	local copy=$CACHE/lint-modules log=$LOGS/lint-modules.log
+	rm -rf "$copy"
+	cp -r "$test_modules" "$copy"
+	logged "$log" kmake "$CACHE/lint-on" M="$copy" W=1 C=1 modules
+	echo "$copy" | complaints "$log"
+}
+
+checkpatch()
+{
+	# Debian's python3 has what its spdxcheck needs.
+	PATH=/usr/bin:$PATH scripts/checkpatch.pl --strict --terse --no-summary --quiet "$@"
+}
+
+kernel_doc()
+{
+	scripts/kernel-doc -none -Wall "$@"
+}
+
+only_existing_files()
+{
+	! grep -H '^new file' "$SERIES"/*.patch
+}
+
+for v in on off; do
+	check "builds without a warning, $v" variant $v vmlinux modules
+	check "builds without a warning at W=1, $v" examine $v W=1
+done
+# As 'off', but nearly all of the kernel changes: only the folders that matter.
+mapfile -t folders < <(printf '%s\n' "${ours[@]}" "${touched[@]}" | only c | grep -v ^tools/ |
+	xargs dirname | sort -u)
+check "builds without a warning, noiommu" variant noiommu "${folders[@]/%//}"
+check "builds without a warning at W=1, noiommu" examine noiommu W=1
+mapfile -t nics < <(printf '%s\n' "${touched[@]}" | grep '^drivers/infiniband/hw/' | only c)
+check "builds without a warning, nics" variant nics "${nics[@]/%.c/.o}"
+check "builds without a warning at W=1, nics" examine nics W=1
+check "sparse" examine on C=1
+check "test-only modules, W=1 and sparse" test_modules
+
+# Not the trace events, whose macros checkpatch cannot read; and no kernel macros
+# for programs.
+mapfile -t sources < <(printf '%s\n' "${ours[@]}" | grep -vE '^(tools|include/trace)/' | only c h)
+check "checkpatch of our files" checkpatch -f "${sources[@]}" "$test_modules"/*.c
+mapfile -t sources < <(printf '%s\n' "${ours[@]}" | grep '^tools/' | only c h)
+check "checkpatch of the selftests" checkpatch -f \
+	--ignore BIT_MACRO,PREFER_DEFINED_ATTRIBUTE_MACRO,VOLATILE "${sources[@]}"
+check "checkpatch of the patches" checkpatch --ignore FILE_PATH_CHANGES "$SERIES"/*.patch "$SERIES"/test/*.patch
+mapfile -t documented < <(printf '%s\n' "${ours[@]}" | grep -v ^tools/ | only c h)
+check "kernel-doc" kernel_doc "${documented[@]}"
+check "patches change existing files only" only_existing_files
+echo "1..$n"
+exit $((failed > 0))
