@@ -95,14 +95,20 @@ static void unpin_mapping(struct address_space *mapping)
 
 static void file_put(struct dax_pinned_file *file)
 {
-	if (!refcount_dec_and_lock(&file->refs, &files_lock))
-		return;
-	hash_del(&file->hash);
-	if (file->mapping)
-		unpin_mapping(file->mapping);
+	bool last;
+
+	spin_lock(&files_lock);
+	last = refcount_dec_and_test(&file->refs);
+	if (last) {
+		hash_del(&file->hash);
+		if (file->mapping)
+			unpin_mapping(file->mapping);
+	}
 	spin_unlock(&files_lock);
-	dax_retarget_stat_add(DAX_STAT_FILES, -1);
-	kfree(file);
+	if (last) {
+		dax_retarget_stat_add(DAX_STAT_FILES, -1);
+		kfree(file);
+	}
 }
 
 /**
