@@ -1,0 +1,89 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Do the tests notice? Each control has the kernel leave one step of the
+# protocol out and runs the test that claims to catch that. It passes if the
+# test fails, and for the right reason: data of the device in a file that is not
+# its, or a translation that leads there. Without the switch, the same test has
+# to pass.
+#
+# While a switch is set, a device corrupts files: not for a file system that
+# somebody needs. Needs CONFIG_DAX_RETARGET_TEST and CONFIG_DEBUG_VM; the kernel
+# log then has one warning of dax_retarget_assert_gone(), which is intended.
+
+cd "$(dirname "$0")" || exit 1
+switches=/sys/kernel/debug/dax_retarget
+damaged='VICTIM DAMAGED at byte [0-9]* of [0-9]*: data of the device'
+reachable='VICTIM REACHABLE by IOVA'
+number=0 failed=0
+
+result()	# STATUS NAME
+{
+	number=$((number + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $number $2"
+	else
+		echo "not ok $number $2"
+		failed=$((failed + 1))
+	fi
+}
+
+# The kernel is whole again, however this ends.
+mend()
+{
+	[ ! -w $switches/break ] || echo 0 > $switches/break
+}
+trap mend EXIT
+
+# control NAME BREAK REASON PROGRAM ARGUMENT...
+control()
+{
+	local name=$1 break=$2 reason=$3 output status
+	shift 3
+
+	output=$("./$1" "${@:2}" 2>&1)
+	status=$?
+	if [ $status != 0 ] || grep -q '# SKIP' <<<"$output"; then
+		echo "# $* does not pass with nothing broken:"
+		echo "# ${output//$'\n'/$'\n'# }"
+		result 1 "$name"
+		return
+	fi
+
+	echo "$break" > $switches/break
+	output=$("./$1" "${@:2}" 2>&1)
+	status=$?
+	echo 0 > $switches/break
+	if [ $status != 0 ] && grep -q "$reason" <<<"$output"; then
+		grep -om1 "$reason.*" <<<"$output" | sed 's/^/# /'
+		result 0 "$name"
+	else
+		echo "# $* did not notice, or noticed something else:"
+		echo "# ${output//$'\n'/$'\n'# }"
+		result 1 "$name"
+	fi
+}
+
+echo "TAP version 13"
+if [ ! -w $switches/break ]; then
+	echo "1..0 # SKIP no test switches (root, CONFIG_DAX_RETARGET_TEST)"
+	exit 4
+fi
+if ./reuse -v punch 2>&1 | grep -q '# SKIP'; then
+	echo "1..0 # SKIP no pins here"
+	exit 4
+fi
+
+echo "1..8"
+control "hook skipped: punch"		1 "$damaged" reuse -v punch
+dmesg | grep -q 'WARNING.*dax_retarget_assert_gone'
+result $? "hook skipped: the kernel's own assertion (CONFIG_DEBUG_VM)"
+control "hook skipped: truncate"	1 "$damaged" reuse -v truncate
+control "hook skipped: unlink"		1 "$damaged" reuse -v unlink
+control "flush left out: punch"		2 "$damaged" reuse -v punch
+control "flush left out: unlink"	2 "$damaged" reuse -v unlink
+control "mark ignored"			4 "$damaged" window -t registered_but_not_mapped
+control "end leaves the index early"	8 "$reachable" window -t ending
+
+echo "# Totals: pass:$((number - failed)) fail:$failed"
+[ $failed = 0 ]

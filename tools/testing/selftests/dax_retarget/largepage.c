@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Large entries: a page is punched out of a 2M run of blocks that CPU and IOMMU
+ * map as one. Exactly that page is taken, its neighbours stay coherent in both
+ * directions, and a peer that writes all of the run the whole time never meets a
+ * gap.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+
+FIXTURE(largepage)
+{
+	struct bench bench;
+	int fd;
+	void *map;
+	uint64_t pos;
+	struct ibv_mr *mr;
+};
+
+FIXTURE_VARIANT(largepage)
+{
+	size_t size;
+	unsigned int capability;	/* bit of VT-d's capability register */
+	long tables;			/* to split one page of the size */
+};
+
+FIXTURE_VARIANT_ADD(largepage, 2M)
+{
+	.size = PAGE_2M,
+	.capability = 34,
+	.tables = 1,
+};
+
+FIXTURE_VARIANT_ADD(largepage, 1G)
+{
+	.size = PAGE_1G,
+	.capability = 35,
+	.tables = 1 + 512,
+};
+
+/* Do all IOMMUs know pages of this size? */
+static bool iommu_can(unsigned int bit)
+{
+	unsigned long cap;
+	bool can = true;
+	size_t i;
+	glob_t g;
+	FILE *f;
+
+	if (glob("/sys/class/iommu/dmar*/intel-iommu/cap", 0, NULL, &g))
+		return false;
+	for (i = 0; i < g.gl_pathc; i++) {
+		f = fopen(g.gl_pathv[i], "r");
+		if (!f || fscanf(f, "%lx", &cap) != 1)
+			cap = 0;
+		if (f)
+			fclose(f);
+		can = can && (cap >> bit & 1);
+	}
+	globfree(&g);
+	return can;
+}
+
+FIXTURE_SETUP(largepage)
+{
+	const char *missing = bench_open(&self->bench);
+	long tables = stat_read("table_pages");
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (!iommu_can(variant->capability))
+		SKIP(return, "the IOMMU has no pages of %zu MiB",
+		     variant->size >> 20);
+	self->fd = file_create_aligned("file", variant->size, &self->pos);
+	if (self->fd < 0)
+		SKIP(return, "the file system has no aligned run of %zu MiB",
+		     variant->size >> 20);
+	self->map = file_map_aligned(self->fd, self->pos, variant->size,
+				     variant->size);
+	if (variant->size == PAGE_2M)
+		file_fill(self->fd, self->pos, variant->size, FILLED);
+	self->mr = nic_register(self->bench.nic, self->map, variant->size);
+	ASSERT_NE(NULL, self->mr);
+
+	/* It is what it should be, or the test were about small pages */
+	EXPECT_EQ(variant->tables, stat_read("table_pages") - tables);
+}
+
+FIXTURE_TEARDOWN(largepage)
+{
+	nic_deregister(self->mr);
+	munmap(self->map, variant->size);
+	close(self->fd);
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+static int punch(FIXTURE_DATA(largepage) * self, unsigned long page,
+		 unsigned long nr)
+{
+	return fallocate(self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 self->pos + page * PAGE, nr * PAGE);
+}
+
+static long first_incoherent(FIXTURE_DATA(largepage) * self, unsigned long page,
+			     unsigned long nr)
+{
+	return first_incoherent_page(&self->bench, self->mr, page, self->fd,
+				     self->pos / PAGE + page, nr);
+}
+
+TEST_F(largepage, punch_a_page)
+{
+	const unsigned long last = variant->size / PAGE - 1, hole = 100;
+	long retargeted = stat_read("pages_retargeted");
+
+	ASSERT_EQ(-1, first_incoherent(self, 0, 512));
+	ASSERT_EQ(0, punch(self, hole, 1));
+	EXPECT_EQ(1, stat_read("pages_retargeted") - retargeted);
+
+	ASSERT_EQ(0, conn_write_pages(self->bench.conn, self->mr, hole, 1,
+				      DEVICE2));
+	EXPECT_EQ(-1, first_incoherent(self, 0, hole));
+	EXPECT_EQ(-1, first_incoherent(self, hole + 1, 511 - hole));
+	EXPECT_EQ(-1, first_incoherent(self, last - 2, 2));
+	EXPECT_EQ(-1, file_find_difference(self->fd, self->pos + hole * PAGE,
+					   PAGE, ZERO));
+
+	/* The split run can be taken further, and as a whole */
+	ASSERT_EQ(0, punch(self, 0, 50));
+	EXPECT_EQ(51, stat_read("pages_retargeted") - retargeted);
+	EXPECT_EQ(-1, first_incoherent(self, 50, hole - 50));
+	ASSERT_EQ(0, ftruncate(self->fd, self->pos));
+	EXPECT_EQ(last + 1, stat_read("pages_retargeted") - retargeted);
+	EXPECT_EQ(0, conn_write_pages(self->bench.conn, self->mr, 0, 512,
+				      DEVICE2));
+}
+
+TEST_F(largepage, split_under_remote_writes)
+{
+	struct writer *writer;
+	unsigned long page;
+	int error;
+
+	/* A write to the page while it is split; what faults ends the traffic */
+	writer = writer_start(self->bench.nic, self->mr, 64, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+	for (page = 0; page < 64; page += 8) {
+		ASSERT_EQ(0, punch(self, page, 1));
+		error = writer_wait(writer, 1);
+		ASSERT_EQ(0, error)
+			TH_LOG("traffic: %s", conn_error(error));
+	}
+	EXPECT_EQ(0, writer_stop(writer));
+	for (page = 0; page < 64; page += 8)
+		EXPECT_EQ(-1, first_incoherent(self, page + 1, 7));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the tests of DAX retarget share: a NIC that talks to itself, files whose
+ * content says where each byte belongs, and the kernel's counters.
+ *
+ * Functions that set something up end the test when they fail: only what a test
+ * is about is returned to it.
+ */
+#ifndef _DAX_RETARGET_LIB_H
+#define _DAX_RETARGET_LIB_H
+
+#include <infiniband/verbs.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../kselftest.h"
+
+#define PAGE		4096UL
+#define PAGE_2M		(512 * PAGE)
+#define PAGE_1G		(512 * PAGE_2M)
+
+/* Bytes of a page that tests let the device write: emulated DMA is slow */
+#define PROBE		64
+
+/* An emulated machine takes its time; nothing waits longer for anything */
+#define PATIENCE_MS	60000
+
+void __noreturn __printf(1, 2) die(const char *fmt, ...);
+uint64_t now_ms(void);
+void sleep_ms(unsigned int ms);
+
+/* lib_file.c: content */
+
+/*
+ * Who wrote something. Each 8 bytes hold the writer and the position they were
+ * meant for, so that a stray write names its origin. ZERO is for holes.
+ */
+enum writer_id {
+	ZERO,
+	FILLED,
+	DEVICE,
+	DEVICE2,
+	VICTIM,
+	PROCESS,
+};
+
+void fill(void *buf, size_t len, enum writer_id id, uint64_t pos);
+ssize_t find_difference(const void *buf, size_t len, enum writer_id id,
+			uint64_t pos);
+bool written_by(const void *word, enum writer_id id);
+const char *describe(const void *word);
+
+/* lib_file.c: files in the folder that is tested */
+
+#define MAX_EXTENTS	2048
+
+struct extents {
+	unsigned int nr;
+	struct {
+		uint64_t phys, len;
+	} list[MAX_EXTENTS];
+};
+
+void folder_reset(void);
+int folder_open(void);
+uint64_t folder_free_space(void);
+int file_create(const char *name, size_t size, enum writer_id id);
+int file_create_aligned(const char *name, size_t align, uint64_t *pos);
+void file_fill(int fd, uint64_t pos, size_t len, enum writer_id id);
+void file_unlink(const char *name);
+off_t file_find_difference(int fd, uint64_t pos, size_t len,
+			   enum writer_id id);
+void *file_map(int fd, uint64_t pos, size_t len);
+void *file_map_aligned(int fd, uint64_t pos, size_t len, size_t align);
+void file_extents(int fd, uint64_t pos, size_t len, struct extents *extents);
+uint64_t extents_shared(const struct extents *a, const struct extents *b);
+uint64_t extents_size(const struct extents *extents);
+uint64_t physical_address(const void *addr);
+void leave_little_space(size_t left);
+int victim_create(void);
+size_t victim_grow(int fd, const struct extents *want, uint64_t *got);
+off_t victim_damage(int fd, size_t size);
+
+/* lib_verbs.c */
+
+struct nic {
+	struct ibv_context *ctx;
+	struct ibv_pd *pd;
+	struct ibv_port_attr port;
+	union ibv_gid gid;
+	int gid_index;
+};
+
+/* A pair of connected queue pairs of one NIC, one of which is "remote" */
+struct conn {
+	struct nic *nic;
+	struct ibv_cq *cq;
+	struct ibv_qp *qp;
+	struct ibv_qp *peer;
+	void *page;
+	struct ibv_mr *page_mr;
+};
+
+/* A thread that writes the first PROBE bytes of each page, over and over */
+struct writer {
+	struct conn *conn;
+	struct ibv_mr *mr;
+	unsigned long nr_pages;
+	enum writer_id id;
+	pthread_t thread;
+	bool stop;
+	unsigned long passes;
+	int error;
+};
+
+bool nic_exists(unsigned int index);
+const char *nic_name(unsigned int index);
+struct nic *nic_open(unsigned int index);
+void nic_close(struct nic *nic);
+struct ibv_mr *nic_register(struct nic *nic, void *addr, size_t len);
+struct ibv_mr *nic_register_read_only(struct nic *nic, void *addr, size_t len);
+void nic_deregister(struct ibv_mr *mr);
+
+struct conn *conn_open(struct nic *nic);
+void conn_close(struct conn *conn);
+int conn_write(struct conn *conn, struct ibv_mr *mr, uint64_t pos,
+	       const void *buf, size_t len);
+int conn_read(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
+	      size_t len);
+int conn_write_pages(struct conn *conn, struct ibv_mr *mr, unsigned long first,
+		     unsigned long nr, enum writer_id id);
+const char *conn_error(int error);
+
+struct writer *writer_start(struct nic *nic, struct ibv_mr *mr,
+			    unsigned long nr_pages, enum writer_id id);
+int writer_wait(struct writer *writer, unsigned long passes);
+int writer_stop(struct writer *writer);
+
+/* lib_kernel.c */
+
+/* Counters of what exists now; all return to what they were */
+struct stats {
+	long pins, files, pages_pinned, scratch_pages, table_pages;
+};
+
+bool stats_exist(void);
+long stat_read(const char *name);
+void stats_read(struct stats *stats);
+bool stats_wait(const struct stats *before, struct stats *now);
+
+/* As in drivers/iommu/dax_retarget/internal.h */
+#define BREAK_HOOK	0x1
+#define BREAK_FLUSH	0x2
+#define BREAK_MARK	0x4
+#define BREAK_END	0x8
+
+bool switches_exist(void);
+void switch_write(const char *name, unsigned int value);
+unsigned int switch_read(const char *name);
+
+struct translation {
+	uint64_t iova;
+	bool writable;
+};
+
+bool translations_visible(void);
+bool translation_leads_to(uint64_t phys, size_t len,
+			  struct translation *found);
+bool word_in_file(const char *path, const char *word);
+
+/* lib_region.c: what most tests begin and end with */
+
+struct bench {
+	struct nic *nic;
+	struct conn *conn;
+	struct stats before;
+};
+
+/* A file, mapped and registered as a whole */
+struct region {
+	const char *name;
+	int fd;
+	size_t len;
+	void *map;
+	struct ibv_mr *mr;
+};
+
+const char *bench_open(struct bench *bench);
+bool bench_close(struct bench *bench);
+void region_open(struct bench *bench, struct region *region, const char *name,
+		 unsigned long nr_pages);
+void region_deregister(struct region *region);
+void region_unmap(struct region *region);
+void region_close(struct region *region);
+long first_incoherent_page(struct bench *bench, struct ibv_mr *mr,
+			   unsigned long mr_page, int fd,
+			   unsigned long file_page, unsigned long nr);
+
+#endif

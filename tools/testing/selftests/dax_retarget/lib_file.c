@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files for the tests of DAX retarget: content that names its origin, the
+ * blocks a file has, and how to have the file system give freed blocks to
+ * another file.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "lib.h"
+
+#define CHUNK		(64 * PAGE)
+#define VICTIM_SEED	(16 * PAGE)
+
+static const char * const writer_names[] = {
+	[ZERO]		= "zeros",
+	[FILLED]	= "the file's first content",
+	[DEVICE]	= "the device",
+	[DEVICE2]	= "the device, through another region",
+	[VICTIM]	= "the new owner of the blocks",
+	[PROCESS]	= "write()",
+};
+
+static uint64_t word_for(enum writer_id id, uint64_t pos)
+{
+	return id == ZERO ? 0 : (uint64_t)id << 56 | pos / 8;
+}
+
+/**
+ * fill - make content
+ * @buf: gets it
+ * @len: its length, a multiple of 8
+ * @id: who writes it
+ * @pos: where it belongs, a multiple of 8
+ */
+void fill(void *buf, size_t len, enum writer_id id, uint64_t pos)
+{
+	uint64_t *word = buf;
+	size_t i;
+
+	for (i = 0; i < len / 8; i++)
+		word[i] = word_for(id, pos + i * 8);
+}
+
+/* Where @buf is first not as fill() makes it, or -1 */
+ssize_t find_difference(const void *buf, size_t len, enum writer_id id,
+			uint64_t pos)
+{
+	const uint64_t *word = buf;
+	size_t i;
+
+	for (i = 0; i < len / 8; i++)
+		if (word[i] != word_for(id, pos + i * 8))
+			return i * 8;
+	return -1;
+}
+
+bool written_by(const void *word, enum writer_id id)
+{
+	return *(const uint64_t *)word >> 56 == id;
+}
+
+const char *describe(const void *word)
+{
+	static char text[128];
+	uint64_t value;
+
+	memcpy(&value, word, sizeof(value));
+	if (!value)
+		return "zeros";
+	if (value >> 56 > PROCESS)
+		return "foreign data";
+	snprintf(text, sizeof(text), "data of %s for page %lu",
+		 writer_names[value >> 56],
+		 (unsigned long)((value << 8 >> 8) * 8 / PAGE));
+	return text;
+}
+
+static const char *folder(void)
+{
+	static char path[512];
+	const char *dir = getenv("DAX_RETARGET_DIR");
+
+	snprintf(path, sizeof(path), "%s/dax_retarget.test",
+		 dir ? dir : "/mnt");
+	return path;
+}
+
+int folder_open(void)
+{
+	int fd = open(folder(), O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0)
+		die("cannot open %s", folder());
+	return fd;
+}
+
+static void sync_folder(void)
+{
+	int dir = folder_open();
+
+	if (syncfs(dir))
+		die("cannot sync");
+	close(dir);
+}
+
+/* An empty folder, whatever an earlier test left behind */
+void folder_reset(void)
+{
+	struct dirent *entry;
+	DIR *dir;
+
+	if (mkdir(folder(), 0700) && errno != EEXIST)
+		die("cannot make %s", folder());
+	dir = opendir(folder());
+	if (!dir)
+		die("cannot open %s", folder());
+	while ((entry = readdir(dir)))
+		unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+	sync_folder();
+}
+
+void file_fill(int fd, uint64_t pos, size_t len, enum writer_id id)
+{
+	static uint64_t buf[CHUNK / 8];
+	size_t n;
+
+	for (; len; len -= n, pos += n) {
+		n = len < CHUNK ? len : CHUNK;
+		fill(buf, n, id, pos);
+		if (pwrite(fd, buf, n, pos) != (ssize_t)n)
+			die("cannot write at %lu", (unsigned long)pos);
+	}
+}
+
+/* With all blocks allocated and written, or a hole if @id is ZERO */
+int file_create(const char *name, size_t size, enum writer_id id)
+{
+	int dir = folder_open();
+	int fd = openat(dir, name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	close(dir);
+	if (fd < 0)
+		die("cannot create %s", name);
+	if (ftruncate(fd, size))
+		die("cannot make %s %zu bytes long", name, size);
+	if (id != ZERO) {
+		if (size && fallocate(fd, 0, 0, size))
+			die("no space for %s", name);
+		file_fill(fd, 0, size, id);
+	}
+	return fd;
+}
+
+void file_unlink(const char *name)
+{
+	int dir = folder_open();
+
+	if (unlinkat(dir, name, 0))
+		die("cannot unlink %s", name);
+	close(dir);
+}
+
+/* Bytes that no file has */
+uint64_t folder_free_space(void)
+{
+	struct statfs fs;
+
+	if (statfs(folder(), &fs))
+		die("cannot learn the free space");
+	return fs.f_bfree * fs.f_bsize;
+}
+
+/* Where a file is first not as file_fill() made it, or -1 */
+off_t file_find_difference(int fd, uint64_t pos, size_t len, enum writer_id id)
+{
+	static uint64_t buf[CHUNK / 8];
+	ssize_t diff;
+	size_t n;
+
+	for (; len; len -= n, pos += n) {
+		n = len < CHUNK ? len : CHUNK;
+		if (pread(fd, buf, n, pos) != (ssize_t)n)
+			die("cannot read at %lu", (unsigned long)pos);
+		diff = find_difference(buf, n, id, pos);
+		if (diff >= 0)
+			return pos + diff;
+	}
+	return -1;
+}
+
+void *file_map(int fd, uint64_t pos, size_t len)
+{
+	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			 pos);
+
+	if (map == MAP_FAILED)
+		die("cannot map a file");
+	return map;
+}
+
+/* At an address that is a multiple of @align */
+void *file_map_aligned(int fd, uint64_t pos, size_t len, size_t align)
+{
+	char *map, *hole;
+
+	hole = mmap(NULL, len + align, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (hole == MAP_FAILED)
+		die("no address space");
+	map = (char *)(((uintptr_t)hole + align - 1) / align * align);
+	if (mmap(map, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		 pos) == MAP_FAILED)
+		die("cannot map a file");
+	return map;
+}
+
+void file_extents(int fd, uint64_t pos, size_t len, struct extents *extents)
+{
+	static union {
+		struct fiemap map;
+		char space[sizeof(struct fiemap) +
+			   MAX_EXTENTS * sizeof(struct fiemap_extent)];
+	} u;
+	unsigned int i;
+
+	memset(&u, 0, sizeof(u));
+	u.map.fm_start = pos;
+	u.map.fm_length = len;
+	u.map.fm_flags = FIEMAP_FLAG_SYNC;
+	u.map.fm_extent_count = MAX_EXTENTS;
+	if (ioctl(fd, FS_IOC_FIEMAP, &u.map))
+		die("cannot learn a file's extents");
+	if (u.map.fm_mapped_extents == MAX_EXTENTS)
+		die("too many extents");
+
+	extents->nr = u.map.fm_mapped_extents;
+	for (i = 0; i < extents->nr; i++) {
+		struct fiemap_extent *e = &u.map.fm_extents[i];
+		uint64_t skip = e->fe_logical < pos ? pos - e->fe_logical : 0;
+		uint64_t begin = e->fe_logical + skip;
+		uint64_t end = e->fe_logical + e->fe_length;
+
+		if (end > pos + len)
+			end = pos + len;
+		extents->list[i].phys = e->fe_physical + skip;
+		extents->list[i].len = end - begin;
+	}
+}
+
+uint64_t extents_size(const struct extents *extents)
+{
+	uint64_t size = 0;
+	unsigned int i;
+
+	for (i = 0; i < extents->nr; i++)
+		size += extents->list[i].len;
+	return size;
+}
+
+/* How many bytes of the device are in both? */
+uint64_t extents_shared(const struct extents *a, const struct extents *b)
+{
+	uint64_t shared = 0, begin, end;
+	unsigned int i, j;
+
+	for (i = 0; i < a->nr; i++) {
+		for (j = 0; j < b->nr; j++) {
+			begin = a->list[i].phys;
+			if (begin < b->list[j].phys)
+				begin = b->list[j].phys;
+			end = a->list[i].phys + a->list[i].len;
+			if (end > b->list[j].phys + b->list[j].len)
+				end = b->list[j].phys + b->list[j].len;
+			if (begin < end)
+				shared += end - begin;
+		}
+	}
+	return shared;
+}
+
+/* Of memory that is mapped; 0 if it cannot be told */
+uint64_t physical_address(const void *addr)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry = 0;
+
+	if (fd < 0)
+		return 0;
+	/* Have it mapped */
+	madvise((void *)((uintptr_t)addr / PAGE * PAGE), PAGE,
+		MADV_POPULATE_READ);
+	if (pread(fd, &entry, sizeof(entry), (uintptr_t)addr / PAGE * 8) != 8)
+		entry = 0;
+	close(fd);
+	return (entry & ((1ULL << 55) - 1)) * PAGE;
+}
+
+/* Where the device has a range, if in one piece without holes; else 0 */
+static uint64_t contiguous_at(int fd, uint64_t pos, size_t len)
+{
+	struct extents extents;
+	uint64_t next;
+	unsigned int i;
+
+	file_extents(fd, pos, len, &extents);
+	if (extents_size(&extents) != len)
+		return 0;
+	next = extents.list[0].phys;
+	for (i = 0; i < extents.nr; i++) {
+		if (extents.list[i].phys != next)
+			return 0;
+		next += extents.list[i].len;
+	}
+	return extents.list[0].phys;
+}
+
+/**
+ * file_create_aligned - make a file that large pages can map
+ * @name: of the file
+ * @align: size and alignment of the page
+ * @pos: gets where in the file the page begins, a multiple of @align
+ *
+ * File systems do not promise to align blocks. So look where they are, and
+ * begin the file, after a hole, at an offset that fits.
+ *
+ * Return: the file, or -1 if there is no such run of blocks
+ */
+int file_create_aligned(const char *name, size_t align, uint64_t *pos)
+{
+	uint64_t start = 0, phys;
+	int fd, i;
+	void *map;
+
+	for (i = 0; i < 4; i++) {
+		fd = file_create(name, 0, ZERO);
+		if (fallocate(fd, 0, start, 2 * align))
+			break;
+		file_fill(fd, start, PAGE, FILLED);
+		map = file_map(fd, start, PAGE);
+		phys = physical_address(map);
+		munmap(map, PAGE);
+		if (!phys)
+			break;
+		*pos = (start + align - 1) / align * align;
+		if (start % align == phys % align &&
+		    contiguous_at(fd, start, *pos + align - start))
+			return fd;
+		start = phys % align;
+		close(fd);
+		file_unlink(name);
+		sync_folder();
+	}
+	close(fd);
+	return -1;
+}
+
+/**
+ * leave_little_space - fill the file system
+ * @left: about so many bytes stay free
+ *
+ * With little space left, freed blocks soon go to another file. The space goes
+ * to a file that is never written, which takes no time.
+ */
+void leave_little_space(size_t left)
+{
+	int dir = folder_open();
+	int fd = openat(dir, "ballast", O_RDWR | O_CREAT, 0600);
+	off_t size = lseek(fd, 0, SEEK_END);
+	struct statfs fs;
+	size_t step;
+
+	if (fd < 0)
+		die("cannot create the ballast");
+	for (step = 1UL << 40; step >= PAGE; ) {
+		if (fstatfs(fd, &fs))
+			die("cannot learn the free space");
+		if (fs.f_bavail * fs.f_bsize <= left)
+			break;
+		if (step > fs.f_bavail * fs.f_bsize - left)
+			step = (fs.f_bavail * fs.f_bsize - left) / PAGE * PAGE;
+		if (step < PAGE)
+			break;
+		if (fallocate(fd, 0, size, step))
+			step /= 2;
+		else
+			size += step;
+	}
+	close(fd);
+	close(dir);
+}
+
+/**
+ * victim_create - make a file that is to be given another's blocks
+ *
+ * File systems look for space near what a file has, so that is where it should
+ * be: to be called right before the other file is created.
+ *
+ * Return: the file
+ */
+int victim_create(void)
+{
+	return file_create("victim", VICTIM_SEED, VICTIM);
+}
+
+/**
+ * victim_grow - give free blocks to the victim
+ * @fd: from victim_create()
+ * @want: blocks it should have
+ * @got: gets how many bytes of @want it has
+ *
+ * Takes free blocks until it has all that are wanted, or there are no more. The
+ * file is full of what VICTIM writes.
+ *
+ * Return: size of the file
+ */
+size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
+{
+	uint64_t need = extents_size(want);
+	size_t size = VICTIM_SEED, step = 16 * PAGE;
+	struct extents have;
+
+	*got = 0;
+	/* Not before it is on the medium that they are free */
+	sync_folder();
+	for (; *got < need && step >= PAGE; step /= 16) {
+		while (*got < need && !fallocate(fd, 0, size, step)) {
+			size += step;
+			file_extents(fd, 0, size, &have);
+			*got = extents_shared(&have, want);
+		}
+	}
+
+	file_fill(fd, 0, size, VICTIM);
+	return size;
+}
+
+/* Where the victim is first not what it should be, or -1; says by whose hand */
+off_t victim_damage(int fd, size_t size)
+{
+	off_t damage = file_find_difference(fd, 0, size, VICTIM);
+	uint64_t word;
+
+	if (damage >= 0) {
+		if (pread(fd, &word, sizeof(word), damage) != sizeof(word))
+			die("cannot read the victim");
+		printf("# VICTIM DAMAGED at byte %ld of %zu: %s\n",
+		       (long)damage, size, describe(&word));
+	}
+	return damage;
+}

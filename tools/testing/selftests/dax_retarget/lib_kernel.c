@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the tests of DAX retarget ask the kernel for: its counters, its switches
+ * that break a step, and what the IOMMU's page tables hold.
+ */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib.h"
+
+#define DEBUGFS		"/sys/kernel/debug"
+#define STATS		DEBUGFS "/dax_retarget/stats"
+#define SWITCHES	DEBUGFS "/dax_retarget/"
+#define TRANSLATIONS	DEBUGFS "/iommu/intel"
+
+void die(const char *fmt, ...)
+{
+	int error = errno;
+	va_list args;
+
+	va_start(args, fmt);
+	printf("# ");
+	vprintf(fmt, args);
+	printf(" (errno %d: %s)\n", error, strerror(error));
+	va_end(args);
+	exit(KSFT_FAIL);
+}
+
+uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
+void sleep_ms(unsigned int ms)
+{
+	usleep(ms * 1000UL);
+}
+
+bool stats_exist(void)
+{
+	return !access(STATS, R_OK);
+}
+
+long stat_read(const char *name)
+{
+	long value = -1, v;
+	char n[64];
+	FILE *f;
+
+	f = fopen(STATS, "r");
+	if (!f)
+		return -1;
+	while (fscanf(f, "%63s %ld", n, &v) == 2)
+		if (!strcmp(n, name))
+			value = v;
+	fclose(f);
+	return value;
+}
+
+void stats_read(struct stats *stats)
+{
+	stats->pins = stat_read("pins");
+	stats->files = stat_read("files");
+	stats->pages_pinned = stat_read("pages_pinned");
+	stats->scratch_pages = stat_read("scratch_pages");
+	stats->table_pages = stat_read("table_pages");
+}
+
+/* A dead process may still be on its way out */
+bool stats_wait(const struct stats *before, struct stats *now)
+{
+	uint64_t end = now_ms() + 5000;
+
+	do {
+		stats_read(now);
+		if (!memcmp(before, now, sizeof(*now)))
+			return true;
+		sleep_ms(20);
+	} while (now_ms() < end);
+	return false;
+}
+
+bool switches_exist(void)
+{
+	return !access(SWITCHES "break", R_OK | W_OK);
+}
+
+void switch_write(const char *name, unsigned int value)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), SWITCHES "%s", name);
+	f = fopen(path, "w");
+	if (!f || fprintf(f, "%u", value) < 0 || fclose(f))
+		die("cannot write %s", path);
+}
+
+unsigned int switch_read(const char *name)
+{
+	unsigned int value;
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), SWITCHES "%s", name);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%i", (int *)&value) != 1)
+		die("cannot read %s", path);
+	fclose(f);
+	return value;
+}
+
+bool translations_visible(void)
+{
+	return !access(TRANSLATIONS, X_OK);
+}
+
+/*
+ * A line is an IOVA's page number, behind a bar the entries on the way to its
+ * page, the leaf last. How many there are tells the size of the leaf.
+ */
+static bool line_leads_to(const char *line, uint64_t phys, size_t len,
+			  struct translation *found)
+{
+	uint64_t pfn, entry, leaf = 0, size, begin;
+	const char *bar = strchr(line, '|');
+	int levels = 0;
+	char *end;
+
+	if (!bar || sscanf(line, "0x%lx", &pfn) != 1)
+		return false;
+	for (bar++; ; bar = end) {
+		entry = strtoull(bar, &end, 16);
+		if (end == bar)
+			break;
+		leaf = entry;
+		levels++;
+	}
+	if (levels < 3 || levels > 5)
+		return false;
+	size = PAGE << (9 * (5 - levels));
+	begin = leaf & 0x000ffffffffff000ULL & ~(size - 1);
+	found->iova = pfn * PAGE;
+	found->writable = leaf & 2;
+	return begin < phys + len && phys < begin + size;
+}
+
+/* May a device reach a range of physical memory, with or without us knowing? */
+bool translation_leads_to(uint64_t phys, size_t len,
+			  struct translation *translation)
+{
+	char path[512], line[512];
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+	FILE *f;
+
+	dir = opendir(TRANSLATIONS);
+	if (!dir)
+		die("cannot open %s", TRANSLATIONS);
+	while (!found && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path),
+			 TRANSLATIONS "/%s/domain_translation_struct",
+			 entry->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		while (!found && fgets(line, sizeof(line), f))
+			found = line_leads_to(line, phys, len,
+					      translation);
+		fclose(f);
+	}
+	closedir(dir);
+	return found;
+}
+
+/* Is @word one of the words, separated by blanks, of a file? */
+bool word_in_file(const char *path, const char *word)
+{
+	char buf[4096], *save, *w;
+	ssize_t len;
+	int fd;
+
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	len = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (len < 0)
+		return false;
+	buf[len] = 0;
+	for (w = strtok_r(buf, " \t\n", &save); w;
+	     w = strtok_r(NULL, " \t\n", &save))
+		if (!strcmp(w, word))
+			return true;
+	return false;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Freed blocks become another file while a peer goes on writing to where they
+ * were: the one thing that must never happen is that it writes to that file.
+ *
+ * The file system is filled first, so that the freed blocks are given away at
+ * once, and the test goes by physical blocks: it fails if the new file has got
+ * but few of them. Then the new file must keep every byte, and a peer that reads must
+ * not see it.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+
+/* Few enough for the IOMMU to hold all translations at the same time */
+#define PAGES	64UL
+#define FIRST	8UL
+#define NR	32UL
+
+enum freeing {
+	TRUNCATE,
+	PUNCH,
+	UNLINK,
+	MUNMAP_TRUNCATE,
+};
+
+FIXTURE(reuse)
+{
+	struct bench bench;
+	struct region region;
+	int victim;
+};
+
+FIXTURE_VARIANT(reuse)
+{
+	enum freeing by;
+	unsigned long first;	/* pages that lose their blocks */
+	unsigned long nr;
+};
+
+FIXTURE_VARIANT_ADD(reuse, punch)
+{
+	.by = PUNCH,
+	.first = FIRST,
+	.nr = NR,
+};
+
+FIXTURE_VARIANT_ADD(reuse, truncate)
+{
+	.by = TRUNCATE,
+	.first = FIRST,
+	.nr = PAGES - FIRST,
+};
+
+FIXTURE_VARIANT_ADD(reuse, unlink)
+{
+	.by = UNLINK,
+	.first = 0,
+	.nr = PAGES,
+};
+
+FIXTURE_VARIANT_ADD(reuse, munmap_close_truncate)
+{
+	.by = MUNMAP_TRUNCATE,
+	.first = 0,
+	.nr = PAGES,
+};
+
+FIXTURE_SETUP(reuse)
+{
+	const char *missing = bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->victim = victim_create();
+	region_open(&self->bench, &self->region, "file", PAGES);
+	leave_little_space(8 << 20);
+}
+
+FIXTURE_TEARDOWN(reuse)
+{
+	region_close(&self->region);
+	close(self->victim);
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+/* XFS frees the blocks of a deleted file when it finds the time */
+static int unlink_and_wait(struct region *region)
+{
+	uint64_t goal = folder_free_space() + region->len / 2;
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	file_unlink(region->name);
+	region_unmap(region);
+	while (folder_free_space() < goal) {
+		if (now_ms() > end)
+			return -1;
+		sleep_ms(20);
+	}
+	return 0;
+}
+
+static int free_blocks(struct region *region, enum freeing by)
+{
+	int dir, fd, ret;
+
+	switch (by) {
+	case TRUNCATE:
+		return ftruncate(region->fd, FIRST * PAGE);
+	case PUNCH:
+		return fallocate(region->fd, FALLOC_FL_PUNCH_HOLE |
+				 FALLOC_FL_KEEP_SIZE, FIRST * PAGE, NR * PAGE);
+	case UNLINK:
+		return unlink_and_wait(region);
+	case MUNMAP_TRUNCATE:
+		region_unmap(region);
+		dir = folder_open();
+		fd = openat(dir, region->name, O_RDWR);
+		ret = ftruncate(fd, 0);
+		close(fd);
+		close(dir);
+		return ret;
+	}
+	return -1;
+}
+
+TEST_F(reuse, victim_stays_intact)
+{
+	struct region *region = &self->region;
+	struct extents freed;
+	struct writer *writer;
+	uint64_t probe[PROBE / 8];
+	uint64_t got;
+	unsigned long i;
+	size_t size;
+	int error;
+
+	file_extents(region->fd, variant->first * PAGE, variant->nr * PAGE,
+		     &freed);
+	ASSERT_EQ(variant->nr * PAGE, extents_size(&freed));
+
+	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+
+	ASSERT_EQ(0, free_blocks(region, variant->by));
+	size = victim_grow(self->victim, &freed, &got);
+	TH_LOG("another file has %lu of %lu freed pages", got / PAGE,
+	       variant->nr);
+	ASSERT_LE(variant->nr / 4, got / PAGE);
+
+	error = writer_wait(writer, 3);
+	EXPECT_EQ(0, error)
+		TH_LOG("traffic: %s", conn_error(error));
+	EXPECT_EQ(0, writer_stop(writer));
+
+	EXPECT_EQ(-1, victim_damage(self->victim, size));
+
+	for (i = variant->first; i < variant->first + variant->nr; i++) {
+		ASSERT_EQ(0, conn_read(self->bench.conn, region->mr, i * PAGE,
+				       probe, PROBE));
+		EXPECT_FALSE(written_by(probe, VICTIM))
+			TH_LOG("VICTIM DISCLOSED: page %lu reads as %s", i,
+			       describe(probe));
+	}
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a peer reads from a page that left its file: zeros, later what was
+ * written through the same region, never what the file had, never what was
+ * written through another region, even of the same process. And holes: a device
+ * never gets at the page of zeros that everybody shares.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+
+#define PAGES	8UL
+
+FIXTURE(scratch)
+{
+	struct bench bench;
+	struct region region;
+};
+
+FIXTURE_SETUP(scratch)
+{
+	const char *missing = bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	region_open(&self->bench, &self->region, "file", PAGES);
+}
+
+FIXTURE_TEARDOWN(scratch)
+{
+	region_close(&self->region);
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+static uint64_t page[PAGE / 8];
+
+TEST_F(scratch, reads_as_zeros)
+{
+	unsigned long i;
+
+	ASSERT_EQ(0, ftruncate(self->region.fd, PAGE));
+	for (i = 1; i < PAGES; i++) {
+		ASSERT_EQ(0, conn_read(self->bench.conn, self->region.mr,
+				       i * PAGE, page, PAGE));
+		EXPECT_EQ(-1, find_difference(page, PAGE, ZERO, 0))
+			TH_LOG("page %lu reads as %s", i, describe(page));
+	}
+}
+
+/* A page that went before the device could use it is no different */
+TEST_F(scratch, is_not_shared_between_regions)
+{
+	struct region other;
+	struct ibv_mr *again;
+
+	region_open(&self->bench, &other, "other", PAGES);
+	again = nic_register(self->bench.nic, self->region.map,
+			     self->region.len);
+	ASSERT_NE(NULL, again);
+
+	ASSERT_EQ(0, ftruncate(self->region.fd, 0));
+	ASSERT_EQ(0, ftruncate(other.fd, 0));
+
+	fill(page, PAGE, DEVICE, 0);
+	ASSERT_EQ(0, conn_write(self->bench.conn, self->region.mr, 0, page,
+				PAGE));
+
+	/* of another file, of the same file, on the page before and behind */
+	ASSERT_EQ(0, conn_read(self->bench.conn, other.mr, 0, page, PAGE));
+	EXPECT_EQ(-1, find_difference(page, PAGE, ZERO, 0))
+		TH_LOG("another file's region reads %s", describe(page));
+	ASSERT_EQ(0, conn_read(self->bench.conn, again, 0, page, PAGE));
+	EXPECT_EQ(-1, find_difference(page, PAGE, ZERO, 0))
+		TH_LOG("another region reads %s", describe(page));
+
+	/* A region made afterwards does not get the old scratch page's data */
+	nic_deregister(again);
+	region_deregister(&self->region);
+	region_deregister(&other);
+	ASSERT_EQ(0, ftruncate(other.fd, other.len));
+	other.mr = nic_register(self->bench.nic, other.map, other.len);
+	ASSERT_NE(NULL, other.mr);
+	ASSERT_EQ(0, ftruncate(other.fd, 0));
+	ASSERT_EQ(0, conn_read(self->bench.conn, other.mr, 0, page, PAGE));
+	EXPECT_EQ(-1, find_difference(page, PAGE, ZERO, 0))
+		TH_LOG("a later region reads %s", describe(page));
+	region_close(&other);
+}
+
+TEST_F(scratch, hole_of_writable_mapping_is_filled)
+{
+	int fd = file_create("hole", PAGES * PAGE, ZERO);
+	void *map = file_map(fd, 0, PAGES * PAGE);
+	struct translation found;
+	struct extents extents;
+	struct ibv_mr *mr;
+	uint64_t zeros;
+
+	file_extents(fd, 0, PAGES * PAGE, &extents);
+	ASSERT_EQ(0, extents.nr);
+	/* Have the page of zeros mapped, so that it is what is found first */
+	zeros = physical_address(map);
+	mr = nic_register_read_only(self->bench.nic, map, PAGES * PAGE);
+	ASSERT_NE(NULL, mr);
+
+	file_extents(fd, 0, PAGES * PAGE, &extents);
+	EXPECT_EQ(PAGES * PAGE, extents_size(&extents));
+	if (zeros && translations_visible()) {
+		EXPECT_FALSE(translation_leads_to(zeros, PAGE, &found))
+			TH_LOG("IOVA 0x%lx is the page of zeros", found.iova);
+	}
+	fill(page, PAGE, PROCESS, 0);
+	ASSERT_EQ(PAGE, pwrite(fd, page, PAGE, 0));
+	ASSERT_EQ(0, conn_read(self->bench.conn, mr, 0, page, PAGE));
+	EXPECT_EQ(-1, find_difference(page, PAGE, PROCESS, 0));
+	nic_deregister(mr);
+	munmap(map, PAGES * PAGE);
+	close(fd);
+}
+
+/* One hole among pages that are fine is enough */
+TEST_F(scratch, hole_of_read_only_mapping_is_refused)
+{
+	struct region *region = &self->region;
+	struct ibv_mr *mr;
+	void *map;
+
+	region_deregister(region);
+	region_unmap(region);
+	region->fd = file_create("hole", PAGES * PAGE, FILLED);
+	ASSERT_EQ(0, fallocate(region->fd, FALLOC_FL_PUNCH_HOLE |
+			       FALLOC_FL_KEEP_SIZE, 3 * PAGE, PAGE));
+	map = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, region->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	/* Have the page of zeros mapped, so that it is what is found first */
+	ASSERT_EQ(0, ((char *)map)[3 * PAGE]);
+
+	mr = nic_register_read_only(self->bench.nic, map, PAGES * PAGE);
+	EXPECT_EQ(NULL, mr);
+	EXPECT_EQ(EOPNOTSUPP, errno);
+
+	/* Each side of it is fine */
+	mr = nic_register_read_only(self->bench.nic, map, 3 * PAGE);
+	EXPECT_NE(NULL, mr);
+	nic_deregister(mr);
+	munmap(map, PAGES * PAGE);
+}
+
+/* The IOMMU, not only the NIC, keeps a device from writing to what it may read */
+TEST_F(scratch, read_only_region_is_read_only)
+{
+	struct region *region = &self->region;
+	uint64_t phys = physical_address(region->map);
+	struct translation found;
+
+	if (!phys || !translations_visible())
+		SKIP(return, "cannot see the IOMMU's tables (root, CONFIG_INTEL_IOMMU_DEBUGFS)");
+	ASSERT_TRUE(translation_leads_to(phys, PAGE, &found));
+	EXPECT_TRUE(found.writable);
+
+	region_deregister(region);
+	EXPECT_FALSE(translation_leads_to(phys, PAGE, &found));
+
+	region->mr = nic_register_read_only(self->bench.nic, region->map,
+					    region->len);
+	ASSERT_NE(NULL, region->mr);
+	ASSERT_TRUE(translation_leads_to(phys, PAGE, &found));
+	EXPECT_FALSE(found.writable);
+
+	ASSERT_EQ(0, ftruncate(region->fd, 0));
+	EXPECT_FALSE(translation_leads_to(phys, PAGE, &found));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks leave a file while a peer writes to all of it.
+ *
+ * Whatever the operation is, it takes no longer than on a file that no device
+ * knows, the traffic goes on without an error, pages that stay in the file stay
+ * coherent with it, what the device writes to the others is not in the file,
+ * and no page is taken that stays.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+
+#define PAGES	64UL
+#define FIRST	16UL	/* what operations are applied to */
+#define NR	16UL
+
+static int op_truncate(int fd)
+{
+	return ftruncate(fd, FIRST * PAGE);
+}
+
+static int op_truncate_and_extend(int fd)
+{
+	return ftruncate(fd, FIRST * PAGE) ?: ftruncate(fd, PAGES * PAGE);
+}
+
+static int op_truncate_in_page(int fd)
+{
+	return ftruncate(fd, FIRST * PAGE - PAGE / 2);
+}
+
+static int op_punch(int fd)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 FIRST * PAGE, NR * PAGE);
+}
+
+/* The pages at both ends are punched in part, and keep their blocks */
+static int op_punch_in_pages(int fd)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 FIRST * PAGE - PAGE / 2, (NR + 1) * PAGE);
+}
+
+static int op_collapse(int fd)
+{
+	return fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, FIRST * PAGE,
+			 NR * PAGE);
+}
+
+static int op_insert(int fd)
+{
+	return fallocate(fd, FALLOC_FL_INSERT_RANGE, FIRST * PAGE, NR * PAGE);
+}
+
+static int op_zero(int fd)
+{
+	return fallocate(fd, FALLOC_FL_ZERO_RANGE, FIRST * PAGE, NR * PAGE);
+}
+
+FIXTURE(truncate)
+{
+	struct bench bench;
+	struct region region;
+};
+
+/* Pages [@lost, @lost + @nr_lost) are taken */
+FIXTURE_VARIANT(truncate)
+{
+	int (*op)(int fd);
+	unsigned long lost;
+	unsigned long nr_lost;
+	bool shifts;	/* pages behind FIRST move within the file */
+};
+
+FIXTURE_VARIANT_ADD(truncate, truncate)
+{
+	.op = op_truncate,
+	.lost = FIRST,
+	.nr_lost = PAGES - FIRST,
+};
+
+FIXTURE_VARIANT_ADD(truncate, truncate_and_extend)
+{
+	.op = op_truncate_and_extend,
+	.lost = FIRST,
+	.nr_lost = PAGES - FIRST,
+};
+
+FIXTURE_VARIANT_ADD(truncate, truncate_in_page)
+{
+	.op = op_truncate_in_page,
+	.lost = FIRST,
+	.nr_lost = PAGES - FIRST,
+};
+
+FIXTURE_VARIANT_ADD(truncate, punch)
+{
+	.op = op_punch,
+	.lost = FIRST,
+	.nr_lost = NR,
+};
+
+FIXTURE_VARIANT_ADD(truncate, punch_in_pages)
+{
+	.op = op_punch_in_pages,
+	.lost = FIRST,
+	.nr_lost = NR,
+};
+
+FIXTURE_VARIANT_ADD(truncate, zero)
+{
+	.op = op_zero,
+	.lost = FIRST,
+	.nr_lost = NR,
+};
+
+FIXTURE_VARIANT_ADD(truncate, collapse)
+{
+	.op = op_collapse,
+	.lost = FIRST,
+	.nr_lost = PAGES - FIRST,
+	.shifts = true,
+};
+
+FIXTURE_VARIANT_ADD(truncate, insert)
+{
+	.op = op_insert,
+	.lost = FIRST,
+	.nr_lost = PAGES - FIRST,
+	.shifts = true,
+};
+
+FIXTURE_SETUP(truncate)
+{
+	const char *missing = bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	region_open(&self->bench, &self->region, "file", PAGES);
+}
+
+FIXTURE_TEARDOWN(truncate)
+{
+	region_close(&self->region);
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+/* How long it takes if no device knows the file */
+static uint64_t time_unpinned(int (*op)(int fd))
+{
+	int fd = file_create("unpinned", PAGES * PAGE, FILLED);
+	void *map = file_map(fd, 0, PAGES * PAGE);
+	uint64_t start;
+
+	start = now_ms();
+	if (op(fd))
+		die("the operation fails on a plain file");
+	start = now_ms() - start;
+	munmap(map, PAGES * PAGE);
+	close(fd);
+	file_unlink("unpinned");
+	return start;
+}
+
+/* Pages that @from became @to: the device wrote their first bytes, we the rest */
+static unsigned long moved_wrongly(int fd, unsigned long to, unsigned long from,
+				   unsigned long nr)
+{
+	static char page[PAGE];
+	unsigned long i, wrong = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (pread(fd, page, PAGE, (to + i) * PAGE) != PAGE)
+			die("cannot read page %lu", to + i);
+		if (find_difference(page, PROBE, DEVICE,
+				    (from + i) * PAGE) >= 0 ||
+		    find_difference(page + PROBE, PAGE - PROBE, FILLED,
+				    (from + i) * PAGE + PROBE) >= 0)
+			wrong++;
+	}
+	return wrong;
+}
+
+TEST_F(truncate, under_remote_writes)
+{
+	struct region *region = &self->region;
+	uint64_t usual, took, start;
+	unsigned long kept = variant->lost + variant->nr_lost;
+	long retargeted;
+	struct writer *writer;
+	unsigned long i;
+	off_t size;
+	int error;
+
+	usual = time_unpinned(variant->op);
+	retargeted = stat_read("pages_retargeted");
+
+	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+
+	start = now_ms();
+	ASSERT_EQ(0, variant->op(region->fd))
+		TH_LOG("%s", strerror(errno));
+	took = now_ms() - start;
+
+	error = writer_wait(writer, 2);
+	EXPECT_EQ(0, error)
+		TH_LOG("traffic: %s", conn_error(error));
+	error = writer_stop(writer);
+	EXPECT_EQ(0, error)
+		TH_LOG("traffic: %s", conn_error(error));
+
+	TH_LOG("took %lu ms, unpinned %lu ms", took, usual);
+	EXPECT_LE(took, 20 * usual + 1000);
+
+	/* Not one page more than had to go */
+	retargeted = stat_read("pages_retargeted") - retargeted;
+	EXPECT_EQ((long)variant->nr_lost, retargeted);
+
+	/* What stays is the file, in both directions */
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
+					    region->fd, 0, FIRST - 1));
+	size = lseek(region->fd, 0, SEEK_END);
+	if (size >= (off_t)(FIRST * PAGE))
+		EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr,
+						    FIRST - 1, region->fd,
+						    FIRST - 1, 1));
+	if (kept < PAGES)
+		EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr,
+						    kept, region->fd, kept,
+						    PAGES - kept));
+
+	/* What went is not: a fresh write of the device is nowhere in it */
+	ASSERT_EQ(0, conn_write_pages(self->bench.conn, region->mr,
+				      variant->lost, variant->nr_lost,
+				      DEVICE2));
+	size = lseek(region->fd, 0, SEEK_END);
+	for (i = 0; i < size / PAGE; i++) {
+		uint64_t word;
+
+		ASSERT_EQ(sizeof(word), pread(region->fd, &word, sizeof(word),
+					      i * PAGE));
+		EXPECT_FALSE(written_by(&word, DEVICE2))
+			TH_LOG("page %lu has %s", i, describe(&word));
+		if (!variant->shifts && i >= FIRST && i < kept) {
+			EXPECT_EQ(0, word)
+				TH_LOG("page %lu has %s", i, describe(&word));
+		}
+	}
+
+	/* What moved within the file has arrived as a whole */
+	if (variant->op == op_collapse)
+		EXPECT_EQ(0, moved_wrongly(region->fd, FIRST, FIRST + NR,
+					   PAGES - FIRST - NR));
+	if (variant->op == op_insert)
+		EXPECT_EQ(0, moved_wrongly(region->fd, FIRST + NR, FIRST,
+					   PAGES - FIRST));
+}
+
+TEST_HARNESS_MAIN
