@@ -25,11 +25,24 @@ part()
 	cat "$tap" >> "$results"
 }
 
+# The second NVDIMM is for a device-dax namespace.
 guest()	# NAME vm/run-argument...
 {
 	local name=$1
 	shift
-	part "guest, $name" "$VM/run" --share "$bench" "$@"
+	part "guest, $name" "$VM/run" --share "$bench" --nvdimm 512M --nvdimm 64M "$@"
+}
+
+# The kernel's own test of what long-term pins may be of.
+gup_longterm()
+{
+	local mode
+	for mode in off on; do
+		guarded "$VM/run" --append "dax_retarget=$mode" \
+			'cd /mnt && /image/selftests/mm/gup_longterm | grep -E "^(not )?ok"' \
+			> "$LOGS/gup-longterm-$mode" || true
+	done
+	[ -s "$LOGS/gup-longterm-off" ] && diff "$LOGS/gup-longterm-off" "$LOGS/gup-longterm-on"
 }
 
 sum()
@@ -55,8 +68,9 @@ dmatest='. ./engine-nics.sh > /dev/null
 	! dmesg | grep "dmatest: .* summary" | grep -v " 0 failures"'
 guest "dmatest on the DMA engines" "$dmatest"
 
-with_engines='. ./engine-nics.sh > /dev/null && cd /image/selftests/dax_retarget &&'
-plain_rxe='modprobe rdma_rxe && ip link add plain0 type dummy && ip link set plain0 up &&
+devdax='ndctl create-namespace -f -m devdax -e namespace1.0 > /dev/null &&'
+with_engines="$devdax . ./engine-nics.sh > /dev/null && cd /image/selftests/dax_retarget &&"
+plain_rxe="$devdax"' modprobe rdma_rxe && ip link add plain0 type dummy && ip link set plain0 up &&
 	ip address add 10.0.9.1/24 dev plain0 && rdma link add plain type rxe netdev plain0 &&
 	cd /image/selftests/dax_retarget &&'
 
@@ -66,10 +80,16 @@ guest "feature on, ext4" --limit 1800 --append dax_retarget=on --fs ext4 \
 	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on"
 guest "feature off" "$with_engines ./run.sh --expect off refusal"
 guest "nonsense parameter" --append dax_retarget=nonsense \
-	"$with_engines ./run.sh --expect off refusal"
+	"dmesg | grep 'dax_retarget: .*nonsense' && $with_engines ./run.sh --expect off refusal"
 guest "iommu=pt" --append 'dax_retarget=on iommu=pt' "$with_engines ./run.sh --expect pt refusal"
 guest "NIC without an engine" --append dax_retarget=on \
 	"$plain_rxe ./run.sh --expect noengine refusal"
+# Blocks that lie so that the IOMMU maps 1 GiB at once.
+part "guest, large pages" "$VM/run" --share "$bench" --append dax_retarget=on \
+	--fs none --nvdimm 8G --nvdimm 64M \
+	"mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt &&
+	$with_engines ./run.sh --expect on largepage"
+part "gup_longterm says the same, on and off" gup_longterm
 # With its hook skipped the kernel warns, and shall.
 guest "controls" --limit 1800 --append dax_retarget=on \
 	--allow 'WARNING:.*dax_retarget_assert_gone' "$with_engines ./controls.sh"

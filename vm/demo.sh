@@ -9,7 +9,7 @@ set -euo pipefail
 
 demo()	# off|on
 {
-	"$VM/run" --append "dax_retarget=$1" --share "$TOP/tools/testing/dax_retarget" \
+	guarded "$VM/run" --append "dax_retarget=$1" --share "$TOP/tools/testing/dax_retarget" \
 		--limit 300 ". ./engine-nics.sh > /dev/null && ./demo.sh $1"
 }
 

@@ -28,6 +28,9 @@ build_tests()
 	kmake "$BUILD" M="$test_modules" INSTALL_MOD_PATH="$stage" modules_install
 	rm -f "$stage"/lib/modules/*/build
 	kmake "$BUILD" TARGETS=dax_retarget INSTALL_PATH="$stage/selftests" kselftest-install
+	mkdir "$stage/selftests/mm"
+	make -C "$TREE/tools/testing/selftests/mm" OUTPUT="$stage/selftests/mm" \
+		KHDR_INCLUDES="-isystem $BUILD/usr/include" "$stage/selftests/mm/gup_longterm"
 }
 
 # Always, as the link is this checkout's and the rest may be another's work.
