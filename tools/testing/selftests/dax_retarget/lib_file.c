@@ -432,17 +432,19 @@ size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 	uint64_t need = extents_size(want);
 	size_t size = VICTIM_SEED, step = 16 * PAGE;
 	struct extents have;
+	int rounds = 0;
 
 	*got = 0;
-	/* Not before it is on the medium that they are free */
-	sync_folder();
-	for (; *got < need && step >= PAGE; step /= 16) {
+	do {
+		/* Free is what is free on the medium, or soon after */
+		sync_folder();
 		while (*got < need && !fallocate(fd, 0, size, step)) {
 			size += step;
 			file_extents(fd, 0, size, &have);
 			*got = extents_shared(&have, want);
 		}
-	}
+		step = PAGE;
+	} while (!*got && rounds++ < 5);
 
 	file_fill(fd, 0, size, VICTIM);
 	return size;

@@ -18,7 +18,7 @@
 
 /* Few enough for the IOMMU to hold all translations at the same time */
 #define PAGES	64UL
-#define FIRST	8UL
+#define FIRST	16UL	/* file systems give away aligned pieces */
 #define NR	32UL
 
 enum freeing {

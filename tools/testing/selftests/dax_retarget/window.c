@@ -13,8 +13,8 @@
 
 #include "lib_harness.h"
 
-#define PAGES	32UL
-#define FIRST	8UL	/* pages that lose their blocks */
+#define PAGES	48UL
+#define FIRST	16UL	/* pages that lose their blocks */
 #define NR	16UL
 
 #define OPEN_MS	3000	/* how long a window is open */
