@@ -174,6 +174,15 @@ void file_unlink(const char *name)
 	close(dir);
 }
 
+/* Is it mapped to persistent memory itself, not to a page cache? */
+bool file_is_dax(int fd)
+{
+	struct statx info;
+
+	return !statx(fd, "", AT_EMPTY_PATH, 0, &info) &&
+	       info.stx_attributes & STATX_ATTR_DAX;
+}
+
 /* Bytes that no file has */
 uint64_t folder_free_space(void)
 {

@@ -34,6 +34,8 @@ const char *bench_open(struct bench *bench)
 
 	bench->nic = nic_open(0);
 	fd = file_create("probe", PAGE, FILLED);
+	if (!file_is_dax(fd))
+		return "no DAX files in the folder (set DAX_RETARGET_DIR)";
 	map = file_map(fd, 0, PAGE);
 	mr = nic_register(bench->nic, map, PAGE);
 	if (!mr) {

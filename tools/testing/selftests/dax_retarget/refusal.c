@@ -399,7 +399,7 @@ int main(int argc, char **argv)
 	const char *expect;
 	struct stats before, now;
 	unsigned int i;
-	int want, seen;
+	int want, seen, fd;
 	bool pins;
 
 	ksft_print_header();
@@ -407,10 +407,14 @@ int main(int argc, char **argv)
 		ksft_exit_skip("no RDMA device (set DAX_RETARGET_DEV)\n");
 	expect = get_expectation(argc, argv);
 	pins = !strcmp(expect, "on");
+	folder_reset();
+	fd = file_create("file", PAGE, FILLED);
+	if (!file_is_dax(fd))
+		ksft_exit_skip("no DAX files in the folder (set DAX_RETARGET_DIR)\n");
+	close(fd);
 	ksft_set_plan(ARRAY_SIZE(table) + 1);
 	ksft_print_msg("%s, dax_retarget: %s\n", nic_name(0), expect);
 
-	folder_reset();
 	nic = nic_open(0);
 	stats_read(&before);
 
