@@ -89,6 +89,8 @@ part "guest, large pages" "$VM/run" --share "$bench" --append dax_retarget=on \
 	--fs none --nvdimm 8G --nvdimm 64M \
 	"mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt &&
 	$with_engines ./run.sh --expect on largepage"
+guest "namespace removed" --append dax_retarget=on \
+	'. ./engine-nics.sh > /dev/null && ./remove-namespace.sh'
 part "gup_longterm says the same, on and off" gup_longterm
 # With its hook skipped the kernel warns, and shall.
 guest "controls" --limit 1800 --append dax_retarget=on \

@@ -12,13 +12,8 @@
 # Each statement is checked; the first that does not hold ends the run.
 set -euo pipefail
 
-DEVICE=${DEVICE:-rxe0}
-ADDRESS=${ADDRESS:-10.0.0.1}
-DIR=${DIR:-/mnt}
-STATS=/sys/kernel/debug/dax_retarget/stats
 TRACE=/sys/kernel/tracing
-server_log=/tmp/demo.server
-client_log=/tmp/demo.client
+. "$(dirname "$0")/traffic.sh"
 
 heading()
 {
@@ -43,11 +38,6 @@ check()
 		exit 1
 	fi
 	printf ' - %s\n' "$statement"
-}
-
-stat_of()
-{
-	awk -v name="$1" '$1 == name { print $2 }' $STATS
 }
 
 # A plain program of the RDMA library's Python binding: register a file, and
@@ -83,42 +73,6 @@ blocks()
 		for (b = $5; b <= $6; b++) print b }'
 }
 
-# within SECONDS COMMAND...: the command succeeds sooner or later.
-within()
-{
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.2
-	done
-}
-
-# traffic FILE SECONDS: remote writes into the file's first 128 KiB.
-traffic()
-{
-	ib_write_bw -d "$DEVICE" -s 65536 -D "$2" --mmap="$1" > $server_log 2>&1 &
-	server=$!
-	within 30 listening
-	ib_write_bw -d "$DEVICE" -s 65536 -D "$2" "$ADDRESS" > $client_log 2>&1 &
-	client=$!
-}
-
-listening()
-{
-	ss -ltn | grep -q ':18515 '
-}
-
-is_pinned()
-{
-	[ "$(stat_of pages_pinned)" -gt "$pinned_before" ]
-}
-
-traffic_ended_well()
-{
-	wait $client && wait $server && grep -q '^ *65536 ' $client_log
-}
-
 bandwidth()
 {
 	awk '$1 == 65536 { printf "%s writes of 64 KiB, %s MB/s", $2, $4 }' $client_log
@@ -142,6 +96,7 @@ microseconds()	# FILE STATEMENT
 }
 
 cd "$DIR"
+trap 'rm -f file filler rest victim unpinned' EXIT
 case ${1-} in
 off)
 	heading "Without the feature: memory of a DAX file cannot be registered"
@@ -157,7 +112,6 @@ off)
 	check "ibv_reg_mr() fails with 95, EOPNOTSUPP" \
 		test "$answer" = "ibv_reg_mr: error 95"
 	check "ib_write_bw cannot either" grep -q "Couldn't allocate MR" $server_log
-	rm file
 	exit
 	;;
 on) ;;
@@ -201,7 +155,7 @@ blocks file > /tmp/demo.file
 
 echo "   \$ ib_write_bw -d $DEVICE -s 65536 -D 30 --mmap=$DIR/file &"
 traffic file 30
-check "the file's pages are pinned" within 30 is_pinned
+check "the file's pages are pinned" within 30 is_pinned "$pinned_before"
 sleep 2
 retargeted=$(stat_of pages_retargeted)
 punch_pinned=$(microseconds file 'punch(fd, 65536, 4096)')
@@ -214,7 +168,7 @@ check "so were all others that the NIC could reach" \
 	test $(($(stat_of pages_retargeted) - retargeted)) = "$(stat_of pages_pinned)"
 check "neither waited for the NIC, which goes on for half a minute" \
 	test $((punch_pinned + truncate_pinned)) -lt 2000000
-check "the traffic goes on" kill -0 $server $client
+check "the traffic goes on" traffic_goes_on
 
 heading "The freed blocks become another file"
 { yes 'These blocks are mine now.' || true; } | head -c 64M > /tmp/demo.pattern
@@ -227,7 +181,7 @@ blocks victim > /tmp/demo.victim
 taken=$(comm -12 <(head -n 32 /tmp/demo.file | sort) <(sort /tmp/demo.victim) | wc -l)
 echo "   by filefrag, $taken of the 32 blocks that the NIC was given are the victim's now"
 check "blocks that the NIC goes on writing to have a new owner" test "$taken" -ge 16
-check "the traffic still goes on" kill -0 $server $client
+check "the traffic still goes on" traffic_goes_on
 check "the victim is intact" cmp victim /tmp/demo.expected
 sleep 5
 check "and again, five seconds later" cmp victim /tmp/demo.expected
@@ -243,6 +197,5 @@ for gauge in pins files pages_pinned scratch_pages table_pages; do
 	check "$gauge is 0" test "$(stat_of $gauge)" = 0
 done
 echo 0 > $TRACE/events/dax_retarget/enable
-rm -f file filler rest victim
 
 heading "All statements hold."

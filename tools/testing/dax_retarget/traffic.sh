@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Remote writes into a file by perftest, and what the kernel says meanwhile.
+# Sourced by scripts of this folder. DEVICE is the RDMA device, ADDRESS its IP
+# address, DIR a folder on the DAX file system.
+# shellcheck shell=bash disable=SC2034
+
+DEVICE=${DEVICE:-rxe0}
+ADDRESS=${ADDRESS:-10.0.0.1}
+DIR=${DIR:-/mnt}
+STATS=/sys/kernel/debug/dax_retarget/stats
+server_log=/tmp/traffic.server
+client_log=/tmp/traffic.client
+
+stat_of()	# NAME
+{
+	awk -v name="$1" '$1 == name { print $2 }' $STATS
+}
+
+# within SECONDS COMMAND...: the command succeeds sooner or later.
+within()
+{
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.2
+	done
+}
+
+listening()
+{
+	ss -ltn | grep -q ':18515 '
+}
+
+# traffic FILE SECONDS: remote writes into the file's first 128 KiB.
+traffic()
+{
+	ib_write_bw -d "$DEVICE" -s 65536 -D "$2" --mmap="$1" > $server_log 2>&1 &
+	server=$!
+	within 30 listening
+	ib_write_bw -d "$DEVICE" -s 65536 -D "$2" "$ADDRESS" > $client_log 2>&1 &
+	client=$!
+}
+
+traffic_goes_on()
+{
+	kill -0 $server && kill -0 $client
+}
+
+traffic_ended_well()
+{
+	wait $client && wait $server && grep -q '^ *65536 ' $client_log
+}
+
+# More pages are pinned than BEFORE (none).
+is_pinned()	# [BEFORE]
+{
+	[ "$(stat_of pages_pinned)" -gt "${1-0}" ]
+}
