@@ -24,7 +24,7 @@
 #include <trace/events/dax_retarget.h>
 
 DEFINE_STATIC_KEY_FALSE(dax_retarget_key);
-EXPORT_SYMBOL_NS_GPL(dax_retarget_key, DAX_RETARGET);
+EXPORT_SYMBOL_GPL(dax_retarget_key);
 
 static const struct {
 	const char *name;
