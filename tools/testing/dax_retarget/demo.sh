@@ -147,6 +147,8 @@ punch_unpinned=$(microseconds unpinned 'punch(fd, 65536, 4096)')
 truncate_unpinned=$(microseconds unpinned 'os.ftruncate(fd, 0)')
 rm unpinned
 
+{ yes 'These blocks are mine now.' || true; } | head -c 64M > /tmp/demo.pattern
+
 # Leave nothing free but what the truncation will free.
 free=$(df -k --output=avail . | tail -n 1)
 fallocate -l $((free - 64))K filler 2> /dev/null || fallocate -l $((free - 4096))K filler
@@ -171,7 +173,6 @@ check "neither waited for the NIC, which goes on for half a minute" \
 check "the traffic goes on" traffic_goes_on
 
 heading "The freed blocks become another file"
-{ yes 'These blocks are mine now.' || true; } | head -c 64M > /tmp/demo.pattern
 head -c 64M /tmp/demo.pattern > victim 2> /dev/null || true
 size=$(stat -c %s victim)
 head -c "$size" /tmp/demo.pattern > /tmp/demo.expected
