@@ -33,18 +33,6 @@ guest()	# NAME vm/run-argument...
 	part "guest, $name" "$VM/run" --share "$bench" --nvdimm 512M --nvdimm 64M "$@"
 }
 
-# The kernel's own test of what long-term pins may be of.
-gup_longterm()
-{
-	local mode
-	for mode in off on; do
-		guarded "$VM/run" --append "dax_retarget=$mode" \
-			'cd /mnt && /image/selftests/mm/gup_longterm | grep -E "^(not )?ok"' \
-			> "$LOGS/gup-longterm-$mode" || true
-	done
-	[ -s "$LOGS/gup-longterm-off" ] && diff "$LOGS/gup-longterm-off" "$LOGS/gup-longterm-on"
-}
-
 sum()
 {
 	awk '
@@ -91,7 +79,7 @@ part "guest, large pages" "$VM/run" --share "$bench" --append dax_retarget=on \
 	$with_engines ./run.sh --expect on largepage"
 guest "namespace removed" --append dax_retarget=on \
 	'. ./engine-nics.sh > /dev/null && ./remove-namespace.sh'
-part "gup_longterm says the same, on and off" gup_longterm
+part "gup_longterm says the same, on and off" "$VM/gup-longterm.sh"
 # With its hook skipped the kernel warns, and shall.
 guest "controls" --limit 1800 --append dax_retarget=on \
 	--allow 'WARNING:.*dax_retarget_assert_gone' "$with_engines ./controls.sh"
