@@ -8,7 +8,7 @@ set -euo pipefail
 
 packages=(
 	# persistent memory and its file systems
-	ndctl xfsprogs e2fsprogs
+	ndctl xfsprogs e2fsprogs erofs-utils dmsetup
 	# RDMA
 	rdma-core ibverbs-utils ibverbs-providers libibverbs1 librdmacm1 rdmacm-utils perftest
 	python3-pyverbs
