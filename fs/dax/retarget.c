@@ -73,7 +73,8 @@ void dax_retarget_pagemap(struct dev_pagemap *pgmap)
 {
 	int i;
 
-	if (!dax_retarget_enabled() || pgmap->type != MEMORY_DEVICE_FS_DAX)
+	if (pgmap->type != MEMORY_DEVICE_FS_DAX ||
+	    dax_retarget_broken(DAX_BREAK_REMOVE))
 		return;
 	for (i = 0; i < pgmap->nr_range; i++)
 		dax_retarget_frames(PHYS_PFN(pgmap->ranges[i].start),
@@ -109,17 +110,6 @@ static bool vma_is_retargetable(struct dax_pin *pin, struct vm_area_struct *vma)
 		return false;
 	}
 	return true;
-}
-
-/*
- * Ask the file system for the DAX device whose memory the file maps. A swap
- * file's blocks are not the file's to give away.
- */
-static struct dax_device *file_dax_device(struct address_space *mapping)
-{
-	if (IS_SWAPFILE(mapping->host))
-		return NULL;
-	return mapping->a_ops->dax_pin_device(mapping);
 }
 
 /*
@@ -194,7 +184,8 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 		if (!range->pgmap)
 			good = 0;
 	}
-	dax_pin_add_frames(pin, index, pages, good);
+	dax_pin_add_frames(pin, index, pages, good,
+			   dax_write_cache_enabled(dax_dev));
 	unpin_user_pages(pages, pinned);
 	dax_read_unlock(id);
 	return good ?: -EOPNOTSUPP;
@@ -221,7 +212,7 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 	range = dax_pin_add_range(pin, mapping, linear_page_index(vma, addr),
 				  nr, index);
 	if (range)
-		dax_dev = file_dax_device(mapping);
+		dax_dev = mapping->a_ops->dax_pin_device(mapping);
 	filemap_invalidate_unlock_shared(mapping);
 	if (!range)
 		return -ENOMEM;
@@ -231,7 +222,7 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 				 gup_flags, pages);
 	} else {
 		ret = -EOPNOTSUPP;
-		dax_pin_refused(pin, "the file has, or may have, shared blocks, or is a swap file");
+		dax_pin_refused(pin, "the file has, or may have, shared blocks");
 	}
 	dax_pin_trim_range(range, nr - max(ret, 0));
 	return ret;

@@ -26,6 +26,7 @@ struct iommu_iotlb_gather;
 struct list_head;
 struct page;
 struct sg_table;
+struct super_block;
 
 /**
  * struct iommu_retarget_ops - replace live entries of an IOMMU page table
@@ -88,6 +89,8 @@ static inline bool dax_retarget_enabled(void)
 /* For consumers */
 struct dax_pin *dax_pin_create(struct device *dev, unsigned long start,
 			       unsigned long nr_pages, bool writable);
+void dax_pin_limit_batch(struct dax_pin *pin, unsigned long start,
+			 unsigned long *nr_pages, unsigned int *max_segment);
 long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
 			unsigned long nr_pages, unsigned int gup_flags,
 			struct page **pages);
@@ -102,8 +105,15 @@ void dax_pin_free(struct dax_pin *pin);
 void dax_retarget_range(struct address_space *mapping, loff_t lstart,
 			loff_t lend);
 void dax_retarget_inode(struct inode *inode);
-void dax_retarget_pagemap(struct dev_pagemap *pgmap);
 void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff);
+void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
+			 loff_t lend);
+
+/* The same; callers test dax_retarget_enabled() first */
+void dax_retarget_pagemap(struct dev_pagemap *pgmap);
+void dax_pins_sync_super(struct super_block *sb);
+void dax_pins_memory_failure(unsigned long pfn);
+bool dax_pins_write_to(struct super_block *sb);
 
 #else /* CONFIG_DAX_RETARGET */
 
@@ -118,6 +128,13 @@ static inline struct dax_pin *dax_pin_create(struct device *dev,
 					     bool writable)
 {
 	return NULL;
+}
+
+static inline void dax_pin_limit_batch(struct dax_pin *pin,
+				       unsigned long start,
+				       unsigned long *nr_pages,
+				       unsigned int *max_segment)
+{
 }
 
 static inline long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
@@ -162,13 +179,31 @@ static inline void dax_retarget_inode(struct inode *inode)
 {
 }
 
+static inline void dax_retarget_assert_gone(struct address_space *mapping,
+					    pgoff_t pgoff)
+{
+}
+
+static inline void dax_pins_sync_range(struct address_space *mapping,
+				       loff_t lstart, loff_t lend)
+{
+}
+
 static inline void dax_retarget_pagemap(struct dev_pagemap *pgmap)
 {
 }
 
-static inline void dax_retarget_assert_gone(struct address_space *mapping,
-					    pgoff_t pgoff)
+static inline void dax_pins_sync_super(struct super_block *sb)
 {
+}
+
+static inline void dax_pins_memory_failure(unsigned long pfn)
+{
+}
+
+static inline bool dax_pins_write_to(struct super_block *sb)
+{
+	return false;
 }
 
 #endif /* CONFIG_DAX_RETARGET */

@@ -12,10 +12,12 @@
  * without pins pays.
  */
 
+#include <linux/atomic.h>
 #include <linux/dax_retarget.h>
 #include <linux/fs.h>
 #include <linux/hashtable.h>
 #include <linux/pagemap.h>
+#include <linux/printk.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -199,6 +201,8 @@ struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
 	down_write(&file->rwsem);
 	interval_tree_insert(&range->node, &file->ranges);
 	up_write(&file->rwsem);
+	if (pin->writable)
+		atomic_long_inc(&file->nr_writable);
 out:
 	trace_dax_pin_register(pin, mapping->host->i_sb->s_dev,
 			       mapping->host->i_ino, pgoff, nr, first);
@@ -219,6 +223,8 @@ void dax_pin_remove_range(struct dax_pin_range *range)
 	down_write(&file->rwsem);
 	interval_tree_remove(&range->node, &file->ranges);
 	up_write(&file->rwsem);
+	if (range->pin->writable)
+		atomic_long_dec(&file->nr_writable);
 
 	list_del(&range->link);
 	file_put(file);
@@ -261,6 +267,15 @@ void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr)
 	mutex_unlock(&pin->mutex);
 }
 
+static struct dax_pin_range *to_range(struct interval_tree_node *node)
+{
+	return container_of(node, struct dax_pin_range, node);
+}
+
+#define for_each_range(node, file, first, last)				\
+	for (node = interval_tree_iter_first(&(file)->ranges, first, last); \
+	     node; node = interval_tree_iter_next(node, first, last))
+
 /* Indexes, within the pin, of the pages of @range in [@first, @last] */
 static void range_clip(struct dax_pin_range *range, pgoff_t first, pgoff_t last,
 		       unsigned long *begin, unsigned long *end)
@@ -292,22 +307,22 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 	struct retarget_gather gather;
 	struct dax_pinned_file *file;
 	unsigned long nr = 0;
+	bool stays;
 
 	file = file_find(mapping);
 	if (!file)
 		return 0;
 
+	stays = reason == DAX_RETARGET_EVICT && mapping->host->i_nlink;
 	retarget_gather_init(&gather);
 	down_read(&file->rwsem);
-	for (node = interval_tree_iter_first(&file->ranges, first, last); node;
-	     node = interval_tree_iter_next(node, first, last)) {
-		struct dax_pin_range *range =
-			container_of(node, struct dax_pin_range, node);
+	for_each_range(node, file, first, last) {
+		struct dax_pin_range *range = to_range(node);
 		unsigned long begin, end;
 
 		range_clip(range, first, last, &begin, &end);
 		mutex_lock(&range->pin->mutex);
-		nr += dax_pin_retarget(range->pin, begin, end, &gather);
+		nr += dax_pin_retarget(range->pin, begin, end, stays, &gather);
 		mutex_unlock(&range->pin->mutex);
 		cond_resched();
 	}
@@ -343,18 +358,15 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff)
 		return false;
 
 	down_read(&file->rwsem);
-	for (node = interval_tree_iter_first(&file->ranges, pgoff, pgoff);
-	     node && !reaches;
-	     node = interval_tree_iter_next(node, pgoff, pgoff)) {
-		struct dax_pin_range *range =
-			container_of(node, struct dax_pin_range, node);
+	for_each_range(node, file, pgoff, pgoff) {
+		struct dax_pin_range *range = to_range(node);
 		struct dax_pin *pin = range->pin;
 		unsigned long index = range->first + (pgoff - node->start);
 
 		mutex_lock(&pin->mutex);
-		reaches = pin->state != DAX_PIN_DEAD &&
-			  dax_pin_owns_page(pin, index) &&
-			  !test_bit(index, pin->retargeted);
+		reaches |= pin->state != DAX_PIN_DEAD &&
+			   dax_pin_owns_page(pin, index) &&
+			   !test_bit(index, pin->retargeted);
 		mutex_unlock(&pin->mutex);
 	}
 	up_read(&file->rwsem);
@@ -362,31 +374,60 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff)
 	return reaches;
 }
 
-static unsigned long retarget_frames_of(struct dax_pinned_file *file,
-					unsigned long pfn, unsigned long nr)
+/*
+ * Call @visit for each file with pins. A reference keeps a file in the table,
+ * hence the iteration valid over the unlocked part.
+ */
+static void for_each_file(void (*visit)(struct dax_pinned_file *file, void *arg),
+			  void *arg)
+{
+	struct dax_pinned_file *file, *last = NULL;
+	int bucket;
+
+	spin_lock(&files_lock);
+	hash_for_each(files, bucket, file, hash) {
+		refcount_inc(&file->refs);
+		spin_unlock(&files_lock);
+		if (last)
+			file_put(last);
+		last = file;
+		visit(file, arg);
+		spin_lock(&files_lock);
+	}
+	spin_unlock(&files_lock);
+	if (last)
+		file_put(last);
+}
+
+/* Page frames, and what was found of them */
+struct frames {
+	unsigned long pfn;
+	unsigned long nr;
+	unsigned long done;
+};
+
+static void retarget_frames_of(struct dax_pinned_file *file, void *arg)
 {
 	struct interval_tree_node *node;
 	struct retarget_gather gather;
-	unsigned long done = 0;
+	struct frames *frames = arg;
 
 	retarget_gather_init(&gather);
 	down_read(&file->rwsem);
-	for (node = interval_tree_iter_first(&file->ranges, 0, ULONG_MAX); node;
-	     node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
-		struct dax_pin_range *range =
-			container_of(node, struct dax_pin_range, node);
+	for_each_range(node, file, 0, ULONG_MAX) {
+		struct dax_pin_range *range = to_range(node);
 		unsigned long begin, end;
 
 		range_clip(range, 0, ULONG_MAX, &begin, &end);
 		mutex_lock(&range->pin->mutex);
-		done += dax_pin_retarget_frames(range->pin, begin, end, pfn, nr,
-						&gather);
+		frames->done += dax_pin_retarget_frames(range->pin, begin, end,
+							frames->pfn, frames->nr,
+							&gather);
 		mutex_unlock(&range->pin->mutex);
 		cond_resched();
 	}
 	retarget_gather_flush(&gather);
 	up_read(&file->rwsem);
-	return done;
 }
 
 /**
@@ -395,7 +436,7 @@ static unsigned long retarget_frames_of(struct dax_pinned_file *file,
  * @nr: number of frames
  *
  * For memory that goes away. Rare, so it walks all files instead of keeping an
- * index of frames.
+ * index of frames. A file that is added meanwhile has no such frame.
  *
  * Context: no new reference to the frames can be taken. May sleep; neither
  *	    allocates nor waits for user space.
@@ -403,29 +444,157 @@ static unsigned long retarget_frames_of(struct dax_pinned_file *file,
  */
 unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr)
 {
-	struct dax_pinned_file *file, *last = NULL;
-	unsigned long done = 0;
+	struct frames frames = { .pfn = pfn, .nr = nr };
+
+	for_each_file(retarget_frames_of, &frames);
+	if (frames.done)
+		trace_dax_retarget_file(0, 0, 0, 0, DAX_RETARGET_REMOVE,
+					frames.done);
+	return frames.done;
+}
+
+static void report_failure_of(struct dax_pinned_file *file, void *arg)
+{
+	struct interval_tree_node *node;
+	struct frames *frames = arg;
+
+	down_read(&file->rwsem);
+	for_each_range(node, file, 0, ULONG_MAX) {
+		struct dax_pin_range *range = to_range(node);
+		unsigned long begin, end;
+
+		range_clip(range, 0, ULONG_MAX, &begin, &end);
+		mutex_lock(&range->pin->mutex);
+		frames->done += dax_pin_report_failure(range->pin, begin, end,
+						       frames->pfn);
+		mutex_unlock(&range->pin->mutex);
+		cond_resched();
+	}
+	up_read(&file->rwsem);
+}
+
+/**
+ * dax_pins_memory_failure - persistent memory that devices may reach has failed
+ * @pfn: page frame number
+ *
+ * An event, no more: a device that was pointed elsewhere would read zeros where
+ * it now gets an error.
+ *
+ * Context: from memory_failure(), which holds the page map. May sleep, does not
+ *	    allocate.
+ */
+void dax_pins_memory_failure(unsigned long pfn)
+{
+	struct frames frames = { .pfn = pfn, .nr = 1 };
+
+	if (dax_retarget_broken(DAX_BREAK_FAILURE))
+		return;
+	for_each_file(report_failure_of, &frames);
+	dax_retarget_stat_add(DAX_STAT_PAGES_FAILED, frames.done);
+}
+
+static void sync_file(struct dax_pinned_file *file, pgoff_t first, pgoff_t last)
+{
+	struct interval_tree_node *node;
+
+	down_read(&file->rwsem);
+	for_each_range(node, file, first, last) {
+		struct dax_pin_range *range = to_range(node);
+		unsigned long begin, end;
+
+		range_clip(range, first, last, &begin, &end);
+		if (dax_pin_write_back(range->pin, begin, end) < end - begin + 1)
+			continue;
+		/* Several pins often are of the same pages: once is enough */
+		if (range->node.last >= last)
+			break;
+		if (range->node.start <= first)
+			first = range->node.last + 1;
+	}
+	up_read(&file->rwsem);
+}
+
+/**
+ * dax_pins_sync_range - make durable what devices wrote to a range of a file
+ * @mapping: pages of the file
+ * @lstart: first byte
+ * @lend: last byte
+ *
+ * DMA that had ended before the call is in reach of a flush of the medium when
+ * it returns. Nobody knows what a device has written, so all that it could have
+ * is written back.
+ *
+ * Context: where data of the file is written back for its integrity. May sleep,
+ *	    does not allocate.
+ */
+void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
+			 loff_t lend)
+{
+	struct dax_pinned_file *file = file_find(mapping);
+
+	if (!file)
+		return;
+	sync_file(file, lstart >> PAGE_SHIFT, lend >> PAGE_SHIFT);
+	file_put(file);
+}
+
+static bool file_is_of(struct dax_pinned_file *file, struct super_block *sb)
+{
+	lockdep_assert_held(&files_lock);
+	return file->mapping && file->mapping->host->i_sb == sb;
+}
+
+static void sync_file_of(struct dax_pinned_file *file, void *sb)
+{
+	bool wanted;
+
+	spin_lock(&files_lock);
+	wanted = file_is_of(file, sb);
+	spin_unlock(&files_lock);
+	if (wanted)
+		sync_file(file, 0, ULONG_MAX);
+}
+
+/**
+ * dax_pins_sync_super - make durable what devices wrote to a file system
+ * @sb: the file system
+ *
+ * Its writeback looks at dirty inodes alone, and one that only a device has
+ * written to is not.
+ *
+ * Context: as dax_pins_sync_range()
+ */
+void dax_pins_sync_super(struct super_block *sb)
+{
+	for_each_file(sync_file_of, sb);
+}
+
+/**
+ * dax_pins_write_to - can devices write to files of a file system?
+ * @sb: the file system
+ *
+ * Context: any but interrupts
+ * Return: true if there is a pin for writing of one of its files
+ */
+bool dax_pins_write_to(struct super_block *sb)
+{
+	struct dax_pinned_file *file;
+	bool found = false;
 	int bucket;
 
-	/*
-	 * A reference keeps a file in the table, hence the iteration valid over
-	 * the unlocked part. A file that is added meanwhile has no such frame.
-	 */
+	if (dax_retarget_broken(DAX_BREAK_REMOUNT))
+		return false;
+
 	spin_lock(&files_lock);
 	hash_for_each(files, bucket, file, hash) {
-		refcount_inc(&file->refs);
-		spin_unlock(&files_lock);
-		if (last)
-			file_put(last);
-		last = file;
-		done += retarget_frames_of(file, pfn, nr);
-		spin_lock(&files_lock);
+		found = file_is_of(file, sb) &&
+			atomic_long_read(&file->nr_writable);
+		if (found)
+			break;
 	}
 	spin_unlock(&files_lock);
-	if (last)
-		file_put(last);
-
-	if (done)
-		trace_dax_retarget_file(0, 0, 0, 0, DAX_RETARGET_REMOVE, done);
-	return done;
+	if (found)
+		pr_notice_ratelimited("dax_retarget: %s stays writable: a device can write to pinned files, which remounting read-only cannot stop\n",
+				      sb->s_id);
+	return found;
 }

@@ -13,6 +13,7 @@
 #ifndef _DAX_RETARGET_INTERNAL_H
 #define _DAX_RETARGET_INTERNAL_H
 
+#include <linux/atomic.h>
 #include <linux/dma-direction.h>
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>
@@ -38,11 +39,14 @@ enum dax_retarget_reason {
  * @DAX_PIN_REGISTERING: its pages are being collected, no IOVA leads to them;
  *                       a hook marks pages
  * @DAX_PIN_LIVE: the device can reach its pages; a hook replaces entries
- * @DAX_PIN_DEAD: no translation is left; a hook has nothing to do
+ * @DAX_PIN_UNMAPPED: no translation is left, what the device wrote is being
+ *                    written back; a hook marks pages
+ * @DAX_PIN_DEAD: a hook has nothing to do
  */
 enum dax_pin_state {
 	DAX_PIN_REGISTERING,
 	DAX_PIN_LIVE,
+	DAX_PIN_UNMAPPED,
 	DAX_PIN_DEAD,
 };
 
@@ -65,9 +69,11 @@ struct dax_pin_extent {
  * may hold other memory as well: only the pages in @extents belong to the pin.
  *
  * @mutex: taken by the hooks and by the steps of the pin's life; protects
- *         @state, @extents, @retargeted, @tables and the entries in the IOMMU
+ *         @state, @cached, @extents, @retargeted, @tables and the entries in
+ *         the IOMMU
  * @state: phase
  * @writable: may the device write?
+ * @cached: do CPU caches hold back what the device writes from the medium?
  * @dev: the device, alive until the consumer object is destroyed
  * @domain: the IOMMU domain of @dev
  * @start: user address of the first page, at registration
@@ -91,6 +97,7 @@ struct dax_pin {
 	struct mutex mutex;	/* taken last, see above */
 	enum dax_pin_state state;
 	bool writable;
+	bool cached;
 	struct device *dev;
 	struct iommu_domain *domain;
 	unsigned long start;
@@ -136,6 +143,7 @@ struct dax_pin_range {
  *         from before the first replaced entry until after the flush, so that
  *         no pin, hence no domain, goes away in between
  * @ranges: struct dax_pin_range by page offset
+ * @nr_writable: how many of them are of pins for writing
  * @refs: one for each range and each running hook
  * @mapping: the file's pages; %NULL once the inode is gone. Protected by the
  *           lock of the table of files.
@@ -144,6 +152,7 @@ struct dax_pin_range {
 struct dax_pinned_file {
 	struct rw_semaphore rwsem;
 	struct rb_root_cached ranges;
+	atomic_long_t nr_writable;
 	refcount_t refs;
 	struct address_space *mapping;
 	struct hlist_node hash;
@@ -185,20 +194,30 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
 /* pin.c */
 int dax_pin_prepare(struct dax_pin *pin, unsigned long nr);
 void dax_pin_add_frames(struct dax_pin *pin, unsigned long first,
-			struct page **pages, unsigned long nr);
+			struct page **pages, unsigned long nr, bool cached);
 void dax_pin_put_pgmaps(struct dax_pin *pin);
 
 /* retarget.c */
 void retarget_gather_init(struct retarget_gather *gather);
 void retarget_gather_flush(struct retarget_gather *gather);
+unsigned long dax_pin_find_extent(struct dax_pin *pin, unsigned long index);
 unsigned long dax_pin_retarget(struct dax_pin *pin, unsigned long first,
-			       unsigned long last,
+			       unsigned long last, bool stays,
 			       struct retarget_gather *gather);
 unsigned long dax_pin_retarget_frames(struct dax_pin *pin, unsigned long first,
 				      unsigned long last, unsigned long pfn,
 				      unsigned long nr,
 				      struct retarget_gather *gather);
 void dax_pin_apply_marks(struct dax_pin *pin, struct retarget_gather *gather);
+unsigned long dax_pin_report_failure(struct dax_pin *pin, unsigned long first,
+				     unsigned long last, unsigned long pfn);
+
+/* sync.c */
+unsigned long dax_pin_write_back(struct dax_pin *pin, unsigned long first,
+				 unsigned long last);
+unsigned long dax_pin_write_back_locked(struct dax_pin *pin,
+					unsigned long first,
+					unsigned long last);
 
 /* stats.c */
 
@@ -213,6 +232,8 @@ enum dax_retarget_stat {
 	DAX_STAT_PAGES_RETARGETED,
 	DAX_STAT_HOOKS,
 	DAX_STAT_FLUSHES,
+	DAX_STAT_PAGES_FLUSHED,
+	DAX_STAT_PAGES_FAILED,
 	DAX_STAT_NR,
 };
 
@@ -225,6 +246,13 @@ void dax_retarget_stat_add(enum dax_retarget_stat stat, long value);
 #define DAX_BREAK_FLUSH		BIT(1)	/* the IOTLB keeps old entries */
 #define DAX_BREAK_MARK		BIT(2)	/* marks on unmapped pages are lost */
 #define DAX_BREAK_END		BIT(3)	/* a pin leaves the index, then unmaps */
+#define DAX_BREAK_SHRINK	BIT(4)	/* the shrinker evicts pinned inodes */
+#define DAX_BREAK_SHARE		BIT(5)	/* pinned files may share blocks */
+#define DAX_BREAK_SYNC		BIT(6)	/* CPU caches are not written back */
+#define DAX_BREAK_REMOVE	BIT(7)	/* memory goes away without a hook */
+#define DAX_BREAK_EXACT		BIT(8)	/* XFS drops pages that keep a block */
+#define DAX_BREAK_REMOUNT	BIT(9)	/* write pins allow remount read-only */
+#define DAX_BREAK_FAILURE	BIT(10)	/* memory failures are not reported */
 
 #ifdef CONFIG_DAX_RETARGET_TEST
 bool dax_retarget_broken(unsigned long step);

@@ -21,9 +21,10 @@
  *   retarget  Any number of times: a hook points pages at the pin's scratch
  *             page and flushes the IOTLB (retarget.c).
  *
- *   end       dax_pin_end(). Unmaps, flushes, and only then leaves the index:
- *             in the other order a block could be freed and reused under a
- *             translation that still works.
+ *   end       dax_pin_end(). Unmaps, flushes the IOTLB, writes back CPU caches
+ *             (sync.c), and only then leaves the index: in the other order a
+ *             block could be freed and reused under a translation that still
+ *             works, and fsync would miss what is not written back yet.
  *
  * Which steps meet which is decided by the pin's mutex: map, retarget and end
  * exclude one another. Registering is a matter of one task.
@@ -144,17 +145,19 @@ int dax_pin_prepare(struct dax_pin *pin, unsigned long nr)
  * @first: index of the first page, above all that were noted before
  * @pages: the pages
  * @nr: number of pages
+ * @cached: do CPU caches hold back what is written to them from the medium?
  *
  * Context: the task that registers the pin; it holds references to @pages. May
  *	    sleep.
  */
 void dax_pin_add_frames(struct dax_pin *pin, unsigned long first,
-			struct page **pages, unsigned long nr)
+			struct page **pages, unsigned long nr, bool cached)
 {
 	struct dax_pin_extent *extent = NULL;
 	unsigned long i;
 
 	mutex_lock(&pin->mutex);
+	pin->cached |= cached;
 	if (pin->nr_extents)
 		extent = &pin->extents[pin->nr_extents - 1];
 	for (i = 0; i < nr; i++) {
@@ -238,14 +241,51 @@ bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index)
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_owns_page, DAX_RETARGET);
 
-/*
- * The DMA API pads segments that would cross a segment boundary, and a pad maps
- * whatever memory lies behind the page before it: for a file, another file.
+/**
+ * dax_pin_limit_batch - limit what becomes one entry of a scatterlist
+ * @pin: pin of the region
+ * @start: user address of the next page of the region
+ * @nr_pages: number of pages wanted; lowered if need be
+ * @max_segment: largest entry of the region's scatterlist, in bytes; lowered if
+ *		 need be
+ *
+ * The DMA API pads what is before an entry that would cross a segment boundary
+ * of the device, and a pad maps whatever memory lies behind: for a file, another
+ * file. So entries have to end at the boundaries, counted from the start of the
+ * region: no batch goes beyond one, and the page behind one is not merged with
+ * what is before.
+ *
+ * Context: any
  */
-static bool needs_padding(struct dax_pin *pin)
+void dax_pin_limit_batch(struct dax_pin *pin, unsigned long start,
+			 unsigned long *nr_pages, unsigned int *max_segment)
 {
-	return ((u64)pin->nr_pages << PAGE_SHIFT) - 1 >
-		dma_get_seg_boundary(pin->dev);
+	unsigned long index = (start - pin->start) >> PAGE_SHIFT;
+	unsigned long mask = dma_get_seg_boundary(pin->dev) >> PAGE_SHIFT;
+
+	if (index && !(index & mask)) {
+		*nr_pages = 1;
+		*max_segment = PAGE_SIZE;
+		return;
+	}
+	*nr_pages = min(*nr_pages, mask - (index & mask) + 1);
+}
+EXPORT_SYMBOL_NS_GPL(dax_pin_limit_batch, DAX_RETARGET);
+
+/* Would the DMA API pad? See dax_pin_limit_batch() */
+static bool needs_padding(struct dax_pin *pin, struct sg_table *sgt)
+{
+	unsigned long mask = dma_get_seg_boundary(pin->dev);
+	unsigned long offset = 0;
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sgtable_sg(sgt, sg, i) {
+		if ((offset & mask) + sg->length - 1 > mask)
+			return true;
+		offset += sg->length;
+	}
+	return false;
 }
 
 /* A region is one run of IOVAs, as dma-iommu allocates it; insist on that */
@@ -321,7 +361,8 @@ out:
 /**
  * dax_pin_map_sgtable - let the device reach the region
  * @pin: a pin that is not empty, with all pages of its region registered
- * @sgt: all pages of the region, whole pages, in order
+ * @sgt: all pages of the region, whole pages, in order, from batches that
+ *	 dax_pin_limit_batch() has seen
  * @attrs: attributes for dma_map_sgtable()
  *
  * Pages that left their file since they were registered are mapped as scratch.
@@ -329,18 +370,17 @@ out:
  * a peer, before this returns. @sgt is unmapped by dax_pin_end().
  *
  * Context: process context. May sleep.
- * Return: 0; -EOPNOTSUPP if the IOVAs of the region are not one range (it is
- *	   larger than the device's segment boundary); or what dma_map_sgtable()
- *	   returns
+ * Return: 0; -EOPNOTSUPP if the IOVAs of the region would not be one range; or
+ *	   what dma_map_sgtable() returns
  */
 int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 			unsigned long attrs)
 {
 	int ret;
 
-	if (needs_padding(pin)) {
+	if (needs_padding(pin, sgt)) {
 		trace_dax_pin_refused(pin->dev,
-				      "the region crosses the device's segment boundary");
+				      "a segment crosses the device's segment boundary");
 		return -EOPNOTSUPP;
 	}
 
@@ -368,7 +408,13 @@ static void pin_unmap(struct dax_pin *pin)
 		dma_unmap_sgtable(pin->dev, pin->sgt, pin->dir, pin->attrs);
 		/* The DMA API may have left the flush for later */
 		iommu_flush_iotlb_all(pin->domain);
+		pin->state = DAX_PIN_UNMAPPED;
 	}
+	mutex_unlock(&pin->mutex);
+
+	dax_pin_write_back(pin, 0, pin->nr_pages - 1);
+
+	mutex_lock(&pin->mutex);
 	pin->state = DAX_PIN_DEAD;
 	mutex_unlock(&pin->mutex);
 }
@@ -403,7 +449,8 @@ static void account_end(struct dax_pin *pin)
  * @pin: a pin in any state, or %NULL
  *
  * When it returns, no translation to a page of the region is left, @pin's
- * scatterlist is unmapped, and no hook knows the pin.
+ * scatterlist is unmapped, what the device wrote to files is written back, and
+ * no hook knows the pin.
  *
  * Context: process context; the device has been told to stop. May sleep, waits
  *	    for hooks that run on the pin's files.

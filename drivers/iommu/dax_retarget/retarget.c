@@ -67,8 +67,15 @@ static struct iommu_iotlb_gather *gather_for(struct retarget_gather *gather,
 	return &gather->slot[i].iotlb;
 }
 
-/* Index of the first extent that ends above page @index */
-static unsigned long find_extent(struct dax_pin *pin, unsigned long index)
+/**
+ * dax_pin_find_extent - find the extent of a page, or the next one
+ * @pin: the pin
+ * @index: index of the page
+ *
+ * Context: under @pin's mutex
+ * Return: index of the first extent that ends above page @index
+ */
+unsigned long dax_pin_find_extent(struct dax_pin *pin, unsigned long index)
 {
 	unsigned long low = 0, high = pin->nr_extents;
 
@@ -90,7 +97,7 @@ static void replace(struct dax_pin *pin, unsigned long first,
 	const struct iommu_retarget_ops *ops = pin->domain->ops->retarget;
 	unsigned long i;
 
-	for (i = find_extent(pin, first); i < pin->nr_extents; i++) {
+	for (i = dax_pin_find_extent(pin, first); i < pin->nr_extents; i++) {
 		struct dax_pin_extent *extent = &pin->extents[i];
 		unsigned long begin, end;
 		size_t size;
@@ -114,6 +121,7 @@ static void replace(struct dax_pin *pin, unsigned long first,
  * @pin: the pin
  * @first: index of the first page
  * @last: index of the last page
+ * @stays: the blocks stay in a file, so what the device wrote has to last
  * @gather: collects the flush that the caller owes before it unlocks the file
  *
  * Context: under @pin's mutex and the file's rwsem. May sleep; does not
@@ -121,7 +129,7 @@ static void replace(struct dax_pin *pin, unsigned long first,
  * Return: number of pages that were not taken back before
  */
 unsigned long dax_pin_retarget(struct dax_pin *pin, unsigned long first,
-			       unsigned long last,
+			       unsigned long last, bool stays,
 			       struct retarget_gather *gather)
 {
 	struct iommu_iotlb_gather *iotlb = NULL;
@@ -145,10 +153,16 @@ unsigned long dax_pin_retarget(struct dax_pin *pin, unsigned long first,
 		end = find_next_bit(pin->retargeted, last + 1, begin);
 		if (iotlb)
 			replace(pin, begin, end - 1, iotlb);
-		bitmap_set(pin->retargeted, begin, end - begin);
 		nr += end - begin;
 		cond_resched();
 	}
+
+	/* The last of it, and who syncs later does not find the pages any more */
+	if (nr && stays) {
+		retarget_gather_flush(gather);
+		dax_pin_write_back_locked(pin, first, last);
+	}
+	bitmap_set(pin->retargeted, first, last - first + 1);
 
 	if (nr) {
 		dax_retarget_stat_add(DAX_STAT_PAGES_RETARGETED, nr);
@@ -178,7 +192,7 @@ unsigned long dax_pin_retarget_frames(struct dax_pin *pin, unsigned long first,
 
 	lockdep_assert_held(&pin->mutex);
 
-	for (i = find_extent(pin, first); i < pin->nr_extents; i++) {
+	for (i = dax_pin_find_extent(pin, first); i < pin->nr_extents; i++) {
 		struct dax_pin_extent *extent = &pin->extents[i];
 		unsigned long begin, end;
 
@@ -197,9 +211,43 @@ unsigned long dax_pin_retarget_frames(struct dax_pin *pin, unsigned long first,
 		done += dax_pin_retarget(pin,
 					 extent->first + begin - extent->pfn,
 					 extent->first + end - 1 - extent->pfn,
-					 gather);
+					 false, gather);
 	}
 	return done;
+}
+
+/**
+ * dax_pin_report_failure - report if a device reaches a frame with an error
+ * @pin: the pin
+ * @first: index of the first page to consider
+ * @last: index of the last page to consider
+ * @pfn: page frame number
+ *
+ * Context: under @pin's mutex. May sleep; does not allocate.
+ * Return: 1 if it does, else 0
+ */
+unsigned long dax_pin_report_failure(struct dax_pin *pin, unsigned long first,
+				     unsigned long last, unsigned long pfn)
+{
+	unsigned long i;
+
+	lockdep_assert_held(&pin->mutex);
+
+	for (i = dax_pin_find_extent(pin, first); i < pin->nr_extents; i++) {
+		struct dax_pin_extent *extent = &pin->extents[i];
+		unsigned long index = extent->first + (pfn - extent->pfn);
+
+		if (extent->first > last)
+			break;
+		if (pfn < extent->pfn || pfn >= extent->pfn + extent->nr ||
+		    index < first || index > last)
+			continue;
+		if (test_bit(index, pin->retargeted))
+			return 0;
+		trace_dax_pin_memory_failure(pin, index, pfn);
+		return 1;
+	}
+	return 0;
 }
 
 /**

@@ -25,6 +25,8 @@ static const char * const names[DAX_STAT_NR] = {
 	[DAX_STAT_PAGES_RETARGETED]	= "pages_retargeted",
 	[DAX_STAT_HOOKS]		= "hooks",
 	[DAX_STAT_FLUSHES]		= "flushes",
+	[DAX_STAT_PAGES_FLUSHED]	= "pages_flushed",
+	[DAX_STAT_PAGES_FAILED]		= "pages_failed",
 };
 
 /**

@@ -8,6 +8,7 @@
 
 #include <linux/debugfs.h>
 #include <linux/delay.h>
+#include <linux/export.h>
 
 #include "internal.h"
 
@@ -25,6 +26,7 @@ bool dax_retarget_broken(unsigned long step)
 {
 	return READ_ONCE(broken) & step;
 }
+EXPORT_SYMBOL_NS_GPL(dax_retarget_broken, DAX_RETARGET);
 
 /**
  * dax_retarget_test_delay_map - wait between registering and mapping a pin

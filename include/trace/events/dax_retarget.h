@@ -156,6 +156,44 @@ TRACE_EVENT(dax_retarget_flush,
 		  __entry->start, __entry->end)
 );
 
+TRACE_EVENT(dax_pin_sync,
+	TP_PROTO(struct dax_pin *pin, unsigned long index, unsigned long nr),
+	TP_ARGS(pin, index, nr),
+	TP_STRUCT__entry(
+		__field(void *, pin)
+		__string(dev, dev_name(pin->dev))
+		__field(unsigned long, index)
+		__field(unsigned long, nr)
+	),
+	TP_fast_assign(
+		__entry->pin = pin;
+		__assign_str(dev);
+		__entry->index = index;
+		__entry->nr = nr;
+	),
+	TP_printk("pin=%p dev=%s index=%lu pages=%lu", __entry->pin,
+		  __get_str(dev), __entry->index, __entry->nr)
+);
+
+TRACE_EVENT(dax_pin_memory_failure,
+	TP_PROTO(struct dax_pin *pin, unsigned long index, unsigned long pfn),
+	TP_ARGS(pin, index, pfn),
+	TP_STRUCT__entry(
+		__field(void *, pin)
+		__string(dev, dev_name(pin->dev))
+		__field(unsigned long, index)
+		__field(unsigned long, pfn)
+	),
+	TP_fast_assign(
+		__entry->pin = pin;
+		__assign_str(dev);
+		__entry->index = index;
+		__entry->pfn = pfn;
+	),
+	TP_printk("pin=%p dev=%s index=%lu pfn=0x%lx", __entry->pin,
+		  __get_str(dev), __entry->index, __entry->pfn)
+);
+
 TRACE_EVENT(dax_pin_end,
 	TP_PROTO(struct dax_pin *pin, unsigned long retargeted),
 	TP_ARGS(pin, retargeted),
