@@ -22,7 +22,7 @@ help:
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
 	@echo "make vm CMD='...'     run a command in the guest"
 	@echo "make shell            an interactive guest"
-	@echo "     with APPEND='kernel arguments' FS=xfs|ext4|none SHARE=folder"
+	@echo "     with APPEND='kernel arguments' FS=xfs|ext4|ext2|none SHARE=folder"
 	@echo "     MEMORY=2G LIMIT=seconds; more in vm/run --help"
 	@echo "make kernel, rootfs   only the set-up, which all of the above include"
 	@echo "make refresh-patches  patches/ from the commits in the kernel tree"

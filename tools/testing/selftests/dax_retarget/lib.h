@@ -68,6 +68,7 @@ void folder_reset(void);
 int folder_open(void);
 uint64_t folder_free_space(void);
 bool file_is_dax(int fd);
+bool folder_can(int mode);
 int file_create(const char *name, size_t size, enum writer_id id);
 int file_create_aligned(const char *name, size_t align, uint64_t *pos);
 void file_fill(int fd, uint64_t pos, size_t len, enum writer_id id);

@@ -158,11 +158,23 @@ int file_create(const char *name, size_t size, enum writer_id id)
 	if (ftruncate(fd, size))
 		die("cannot make %s %zu bytes long", name, size);
 	if (id != ZERO) {
-		if (size && fallocate(fd, 0, 0, size))
+		if (size && posix_fallocate(fd, 0, size))
 			die("no space for %s", name);
 		file_fill(fd, 0, size, id);
 	}
 	return fd;
+}
+
+/* Does fallocate() know @mode here? ext2 knows none. */
+bool folder_can(int mode)
+{
+	int fd = file_create("probe_mode", 4 * PAGE, FILLED);
+	bool can;
+
+	can = !fallocate(fd, mode, PAGE, PAGE) || errno != EOPNOTSUPP;
+	close(fd);
+	file_unlink("probe_mode");
+	return can;
 }
 
 void file_unlink(const char *name)
@@ -356,7 +368,7 @@ int file_create_aligned(const char *name, size_t align, uint64_t *pos)
 
 	for (i = 0; i < 4; i++) {
 		fd = file_create(name, 0, ZERO);
-		if (fallocate(fd, 0, start, 2 * align))
+		if (posix_fallocate(fd, start, 2 * align))
 			break;
 		file_fill(fd, start, PAGE, FILLED);
 		map = file_map(fd, start, PAGE);
@@ -403,7 +415,7 @@ void leave_little_space(size_t left)
 			step = (fs.f_bavail * fs.f_bsize - left) / PAGE * PAGE;
 		if (step < PAGE)
 			break;
-		if (fallocate(fd, 0, size, step))
+		if (posix_fallocate(fd, size, step))
 			step /= 2;
 		else
 			size += step;
@@ -447,7 +459,7 @@ size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 	do {
 		/* Free is what is free on the medium, or soon after */
 		sync_folder();
-		while (*got < need && !fallocate(fd, 0, size, step)) {
+		while (*got < need && !posix_fallocate(fd, size, step)) {
 			size += step;
 			file_extents(fd, 0, size, &have);
 			*got = extents_shared(&have, want);

@@ -74,6 +74,7 @@ FIXTURE(truncate)
 FIXTURE_VARIANT(truncate)
 {
 	int (*op)(int fd);
+	int mode;	/* of fallocate(), if that is what @op calls */
 	unsigned long lost;
 	unsigned long nr_lost;
 	bool shifts;	/* pages behind FIRST move within the file */
@@ -103,6 +104,7 @@ FIXTURE_VARIANT_ADD(truncate, truncate_in_page)
 FIXTURE_VARIANT_ADD(truncate, punch)
 {
 	.op = op_punch,
+	.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 	.lost = FIRST,
 	.nr_lost = NR,
 };
@@ -110,6 +112,7 @@ FIXTURE_VARIANT_ADD(truncate, punch)
 FIXTURE_VARIANT_ADD(truncate, punch_in_pages)
 {
 	.op = op_punch_in_pages,
+	.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 	.lost = FIRST,
 	.nr_lost = NR,
 };
@@ -117,6 +120,7 @@ FIXTURE_VARIANT_ADD(truncate, punch_in_pages)
 FIXTURE_VARIANT_ADD(truncate, zero)
 {
 	.op = op_zero,
+	.mode = FALLOC_FL_ZERO_RANGE,
 	.lost = FIRST,
 	.nr_lost = NR,
 };
@@ -124,6 +128,7 @@ FIXTURE_VARIANT_ADD(truncate, zero)
 FIXTURE_VARIANT_ADD(truncate, collapse)
 {
 	.op = op_collapse,
+	.mode = FALLOC_FL_COLLAPSE_RANGE,
 	.lost = FIRST,
 	.nr_lost = PAGES - FIRST,
 	.shifts = true,
@@ -132,6 +137,7 @@ FIXTURE_VARIANT_ADD(truncate, collapse)
 FIXTURE_VARIANT_ADD(truncate, insert)
 {
 	.op = op_insert,
+	.mode = FALLOC_FL_INSERT_RANGE,
 	.lost = FIRST,
 	.nr_lost = PAGES - FIRST,
 	.shifts = true,
@@ -143,6 +149,8 @@ FIXTURE_SETUP(truncate)
 
 	if (missing)
 		SKIP(return, "%s", missing);
+	if (variant->mode && !folder_can(variant->mode))
+		SKIP(return, "the file system does not know the operation");
 	region_open(&self->bench, &self->region, "file", PAGES);
 }
 
