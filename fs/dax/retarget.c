@@ -6,6 +6,7 @@
  * What happens to a device is in drivers/iommu/dax_retarget/.
  */
 
+#include <linux/blkdev.h>
 #include <linux/dax.h>
 #include <linux/dax_retarget.h>
 #include <linux/export.h>
@@ -94,6 +95,21 @@ void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff)
 {
 	if (IS_ENABLED(CONFIG_DEBUG_VM))
 		WARN_ON_ONCE(dax_pinned_file_reaches(mapping, pgoff));
+}
+
+/**
+ * dax_pins_sync_super - make durable what devices wrote to a file system
+ * @sb: the file system
+ *
+ * Its writeback looks at dirty inodes alone, and one that only a device has
+ * written to is not. Nor would the log, which is clean then, flush the medium.
+ *
+ * Context: as dax_pins_sync_range()
+ */
+void dax_pins_sync_super(struct super_block *sb)
+{
+	if (dax_pinned_files_sync(sb) && sb->s_bdev)
+		blkdev_issue_flush(sb->s_bdev);
 }
 
 static bool vma_is_retargetable(struct dax_pin *pin, struct vm_area_struct *vma)

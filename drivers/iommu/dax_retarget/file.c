@@ -313,7 +313,9 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 	if (!file)
 		return 0;
 
-	stays = reason == DAX_RETARGET_EVICT && mapping->host->i_nlink;
+	/* Pages below the end of the file may move in it, or to another */
+	stays = mapping->host->i_nlink &&
+		first < DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE);
 	retarget_gather_init(&gather);
 	down_read(&file->rwsem);
 	for_each_range(node, file, first, last) {
@@ -493,25 +495,55 @@ void dax_pins_memory_failure(unsigned long pfn)
 	dax_retarget_stat_add(DAX_STAT_PAGES_FAILED, frames.done);
 }
 
-static void sync_file(struct dax_pinned_file *file, pgoff_t first, pgoff_t last)
+/* Write back pages [@first, @last] of the file. Returns how many there were. */
+static unsigned long sync_window(struct dax_pinned_file *file, pgoff_t first,
+				 pgoff_t last)
 {
 	struct interval_tree_node *node;
+	unsigned long nr, done = 0;
 
-	down_read(&file->rwsem);
 	for_each_range(node, file, first, last) {
 		struct dax_pin_range *range = to_range(node);
 		unsigned long begin, end;
 
 		range_clip(range, first, last, &begin, &end);
-		if (dax_pin_write_back(range->pin, begin, end) < end - begin + 1)
+		mutex_lock(&range->pin->mutex);
+		nr = dax_pin_write_back_locked(range->pin, begin, end);
+		mutex_unlock(&range->pin->mutex);
+		done += nr;
+		if (nr < end - begin + 1)
 			continue;
 		/* Several pins often are of the same pages: once is enough */
-		if (range->node.last >= last)
+		if (node->last >= last)
 			break;
-		if (range->node.start <= first)
-			first = range->node.last + 1;
+		if (node->start <= first)
+			first = node->last + 1;
 	}
-	up_read(&file->rwsem);
+	return done;
+}
+
+static unsigned long sync_file(struct dax_pinned_file *file, pgoff_t first,
+			       pgoff_t last)
+{
+	struct interval_tree_node *node;
+	unsigned long done = 0;
+	pgoff_t end;
+
+	/* Neither a registration nor a hook waits for terabytes */
+	for (;;) {
+		down_read(&file->rwsem);
+		node = interval_tree_iter_first(&file->ranges, first, last);
+		if (node) {
+			first = max(first, node->start);
+			end = min(last, first + DAX_SYNC_BATCH - 1);
+			done += sync_window(file, first, end);
+		}
+		up_read(&file->rwsem);
+		if (!node || end == last)
+			return done;
+		first = end + 1;
+		cond_resched();
+	}
 }
 
 /**
@@ -544,37 +576,45 @@ static bool file_is_of(struct dax_pinned_file *file, struct super_block *sb)
 	return file->mapping && file->mapping->host->i_sb == sb;
 }
 
-static void sync_file_of(struct dax_pinned_file *file, void *sb)
+struct sync_super {
+	struct super_block *sb;
+	unsigned long done;
+};
+
+static void sync_file_of(struct dax_pinned_file *file, void *arg)
 {
+	struct sync_super *sync = arg;
 	bool wanted;
 
 	spin_lock(&files_lock);
-	wanted = file_is_of(file, sb);
+	wanted = file_is_of(file, sync->sb);
 	spin_unlock(&files_lock);
 	if (wanted)
-		sync_file(file, 0, ULONG_MAX);
+		sync->done += sync_file(file, 0, ULONG_MAX);
 }
 
 /**
- * dax_pins_sync_super - make durable what devices wrote to a file system
+ * dax_pinned_files_sync - write back what devices wrote to a file system
  * @sb: the file system
  *
- * Its writeback looks at dirty inodes alone, and one that only a device has
- * written to is not.
- *
  * Context: as dax_pins_sync_range()
+ * Return: number of pages written back
  */
-void dax_pins_sync_super(struct super_block *sb)
+unsigned long dax_pinned_files_sync(struct super_block *sb)
 {
-	for_each_file(sync_file_of, sb);
+	struct sync_super sync = { .sb = sb };
+
+	for_each_file(sync_file_of, &sync);
+	return sync.done;
 }
 
 /**
  * dax_pins_write_to - can devices write to files of a file system?
  * @sb: the file system
  *
- * Context: any but interrupts
- * Return: true if there is a pin for writing of one of its files
+ * Context: process context
+ * Return: true if there is a pin for writing of one of its files. That is
+ *	   logged, since no open file is to be found.
  */
 bool dax_pins_write_to(struct super_block *sb)
 {

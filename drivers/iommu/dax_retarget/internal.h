@@ -188,6 +188,7 @@ void dax_pin_remove_range(struct dax_pin_range *range);
 unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 				pgoff_t last, enum dax_retarget_reason reason);
 unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr);
+unsigned long dax_pinned_files_sync(struct super_block *sb);
 void dax_pinned_file_detach(struct address_space *mapping);
 bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
 
@@ -213,8 +214,12 @@ unsigned long dax_pin_report_failure(struct dax_pin *pin, unsigned long first,
 				     unsigned long last, unsigned long pfn);
 
 /* sync.c */
-unsigned long dax_pin_write_back(struct dax_pin *pin, unsigned long first,
-				 unsigned long last);
+
+/* Pages that are written back before others get their turn */
+#define DAX_SYNC_BATCH	4096UL
+
+void dax_pin_write_back(struct dax_pin *pin, unsigned long first,
+			unsigned long last);
 unsigned long dax_pin_write_back_locked(struct dax_pin *pin,
 					unsigned long first,
 					unsigned long last);

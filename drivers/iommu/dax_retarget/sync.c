@@ -19,8 +19,8 @@
 
 #include <trace/events/dax_retarget.h>
 
-/* Pages that are written back before a hook gets its turn */
-#define BATCH	4096UL
+/* Pages between two offers to let others run */
+#define RUN	256UL
 
 /**
  * dax_pin_write_back_locked - write back what a device can have written
@@ -58,11 +58,13 @@ unsigned long dax_pin_write_back_locked(struct dax_pin *pin,
 		for (begin = find_next_zero_bit(pin->retargeted, stop, begin);
 		     begin < stop;
 		     begin = find_next_zero_bit(pin->retargeted, stop, end)) {
-			end = find_next_bit(pin->retargeted, stop, begin);
+			end = find_next_bit(pin->retargeted,
+					    min(stop, begin + RUN), begin);
 			arch_wb_cache_pmem(pfn_to_kaddr(extent->pfn +
 							begin - extent->first),
 					   (end - begin) << PAGE_SHIFT);
 			nr += end - begin;
+			cond_resched();
 		}
 	}
 	if (nr) {
@@ -79,20 +81,17 @@ unsigned long dax_pin_write_back_locked(struct dax_pin *pin,
  * @last: index of the last page
  *
  * Context: may sleep, does not allocate
- * Return: number of pages written back
  */
-unsigned long dax_pin_write_back(struct dax_pin *pin, unsigned long first,
-				 unsigned long last)
+void dax_pin_write_back(struct dax_pin *pin, unsigned long first,
+			unsigned long last)
 {
-	unsigned long nr = 0;
-
 	/* A hook does not wait for terabytes */
-	for (; first <= last; first += BATCH) {
+	for (; first <= last; first += DAX_SYNC_BATCH) {
 		mutex_lock(&pin->mutex);
-		nr += dax_pin_write_back_locked(pin, first,
-						min(last, first + BATCH - 1));
+		dax_pin_write_back_locked(pin, first,
+					  min(last,
+					      first + DAX_SYNC_BATCH - 1));
 		mutex_unlock(&pin->mutex);
 		cond_resched();
 	}
-	return nr;
 }
