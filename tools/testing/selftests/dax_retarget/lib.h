@@ -173,6 +173,24 @@ bool translation_leads_to(uint64_t phys, size_t len,
 			  struct translation *found);
 bool word_in_file(const char *path, const char *word);
 
+/* lib_mount.c */
+
+/* A file system, and how it is mounted */
+struct mount_info {
+	char dir[256];
+	char source[256];
+	char type[32];
+	char options[512];
+};
+
+const char *mount_find(struct mount_info *info);
+int mount_change(const struct mount_info *info, unsigned long flags);
+void mount_again(const struct mount_info *info);
+int mount_check(const struct mount_info *info);
+unsigned long device_find_writer(const struct mount_info *info,
+				 const struct extents *blocks,
+				 enum writer_id id);
+
 /* lib_region.c: what most tests begin and end with */
 
 struct bench {

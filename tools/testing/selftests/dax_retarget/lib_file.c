@@ -349,6 +349,21 @@ static uint64_t contiguous_at(int fd, uint64_t pos, size_t len)
 	return extents.list[0].phys;
 }
 
+/* The physical address of the first byte that the file system counts from */
+static uint64_t device_address(void)
+{
+	int fd = file_create("address", PAGE, FILLED);
+	void *map = file_map(fd, 0, PAGE);
+	uint64_t phys = physical_address(map);
+	struct extents extents;
+
+	file_extents(fd, 0, PAGE, &extents);
+	munmap(map, PAGE);
+	close(fd);
+	file_unlink("address");
+	return phys ? phys - extents.list[0].phys : 0;
+}
+
 /**
  * file_create_aligned - make a file that large pages can map
  * @name: of the file
@@ -356,26 +371,25 @@ static uint64_t contiguous_at(int fd, uint64_t pos, size_t len)
  * @pos: gets where in the file the page begins, a multiple of @align
  *
  * File systems do not promise to align blocks. So look where they are, and
- * begin the file, after a hole, at an offset that fits.
+ * begin the file, after a hole, at an offset that fits. No page of the file is
+ * touched: a small DAX entry would be in the way of a large one.
  *
  * Return: the file, or -1 if there is no such run of blocks
  */
 int file_create_aligned(const char *name, size_t align, uint64_t *pos)
 {
-	uint64_t start = 0, phys;
+	uint64_t start = 0, base = device_address(), phys;
 	int fd, i;
-	void *map;
 
 	for (i = 0; i < 4; i++) {
 		fd = file_create(name, 0, ZERO);
 		if (posix_fallocate(fd, start, 2 * align))
 			break;
 		file_fill(fd, start, PAGE, FILLED);
-		map = file_map(fd, start, PAGE);
-		phys = physical_address(map);
-		munmap(map, PAGE);
-		if (!phys)
+		phys = contiguous_at(fd, start, PAGE);
+		if (!base || !phys)
 			break;
+		phys += base;
 		*pos = (start + align - 1) / align * align;
 		if (start % align == phys % align &&
 		    contiguous_at(fd, start, *pos + align - start))

@@ -18,6 +18,9 @@ Needs root. From the environment:
   DAX_RETARGET_DEV2	another one (the second)
   DAX_RETARGET_RACES	number of races in race.c (20)
   DAX_RETARGET_UMOUNT	the folder may be unmounted and mounted again (not set)
+
+Not run, as they overwrite block devices or take memory away for good; each says
+what it needs: equivalence.sh, filesystems.sh, poison, removal, huge.
 USAGE
 }
 
@@ -36,7 +39,7 @@ while [ $# -gt 0 ]; do
 done
 if [ ${#tests[@]} = 0 ]; then
 	tests=(refusal truncate reuse largepage region lifetime scratch window
-	       race reflink umount)
+	       race reflink shrink readonly durability umount)
 	[ -z "$controls" ] || tests+=(controls.sh)
 fi
 

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where a file system is mounted with dax=inode, an attribute of each file says
+ * whether it is a DAX file, from when its inode comes into memory. A DAX file can
+ * be pinned, and another is registered as on any kernel. If the attribute of a
+ * pinned file changes, the inode would have to leave memory for it, and would take
+ * the pages along: it stays until the last pin is gone.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+
+#define PAGES	32UL
+#define LEN	(PAGES * PAGE)
+
+FIXTURE(attribute)
+{
+	struct bench bench;
+	struct mount_info mount;
+};
+
+/* errno of changing a file's or folder's attribute */
+static int set_dax(int fd, bool dax)
+{
+	struct fsxattr attr;
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &attr))
+		return errno;
+	if (dax)
+		attr.fsx_xflags |= FS_XFLAG_DAX;
+	else
+		attr.fsx_xflags &= ~FS_XFLAG_DAX;
+	return ioctl(fd, FS_IOC_FSSETXATTR, &attr) ? errno : 0;
+}
+
+/* New files inherit it from their folder */
+static int set_folder_dax(bool dax)
+{
+	int dir = folder_open();
+	int error = set_dax(dir, dax);
+
+	close(dir);
+	return error;
+}
+
+static const char *attribute_refusal(struct mount_info *info)
+{
+	const char *missing = mount_find(info);
+
+	if (missing)
+		return missing;
+	if (strstr(info->options, "dax=always") ||
+	    strstr(info->options, "dax=never"))
+		return "the file system is not mounted with dax=inode";
+	folder_reset();
+	if (set_folder_dax(true))
+		return "the file system has no DAX attribute";
+	return NULL;
+}
+
+FIXTURE_SETUP(attribute)
+{
+	const char *missing = attribute_refusal(&self->mount) ?:
+			      bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+}
+
+FIXTURE_TEARDOWN(attribute)
+{
+	set_folder_dax(true);
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+static int open_file(const char *name)
+{
+	int dir = folder_open();
+	int fd = openat(dir, name, O_RDWR);
+
+	if (fd < 0)
+		die("cannot open %s", name);
+	close(dir);
+	return fd;
+}
+
+/* errno of a registration */
+static int registration_errno(struct nic *nic, int fd, bool read_only)
+{
+	void *map = file_map(fd, 0, LEN);
+	struct ibv_mr *mr = read_only ? nic_register_read_only(nic, map, LEN) :
+					nic_register(nic, map, LEN);
+	int error = mr ? 0 : errno;
+
+	if (mr)
+		nic_deregister(mr);
+	munmap(map, LEN);
+	return error;
+}
+
+/* Page cache that is written back may not be pinned for writing: see gup.c */
+TEST_F(attribute, decides)
+{
+	struct region region;
+	int fd;
+
+	region_open(&self->bench, &region, "file", PAGES);
+	EXPECT_TRUE(file_is_dax(region.fd));
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region.mr, 0,
+					    region.fd, 0, PAGES));
+	region_close(&region);
+
+	ASSERT_EQ(0, set_folder_dax(false));
+	fd = file_create("cached", LEN, FILLED);
+	EXPECT_FALSE(file_is_dax(fd));
+	EXPECT_EQ(EFAULT, registration_errno(self->bench.nic, fd, false));
+	EXPECT_EQ(0, registration_errno(self->bench.nic, fd, true));
+
+	/* Takes effect when the inode is looked up the next time */
+	EXPECT_EQ(0, set_dax(fd, true));
+	close(fd);
+	fd = open_file("cached");
+	EXPECT_TRUE(file_is_dax(fd));
+	EXPECT_EQ(0, registration_errno(self->bench.nic, fd, false));
+	EXPECT_EQ(-1, file_find_difference(fd, 0, LEN, FILLED));
+	close(fd);
+}
+
+TEST_F(attribute, change_takes_no_page)
+{
+	long retargeted = stat_read("pages_retargeted");
+	struct region region;
+	struct writer *writer;
+	unsigned long i;
+	int fd;
+
+	region_open(&self->bench, &region, "file", PAGES);
+	ASSERT_TRUE(file_is_dax(region.fd));
+	writer = writer_start(self->bench.nic, region.mr, PAGES, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+
+	ASSERT_EQ(0, set_dax(region.fd, false))
+		TH_LOG("%s", strerror(errno));
+	sync();
+	EXPECT_EQ(0, system("echo 3 > /proc/sys/vm/drop_caches"));
+	EXPECT_EQ(0, writer_wait(writer, 1));
+	EXPECT_TRUE(file_is_dax(region.fd));
+	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
+	EXPECT_EQ(0, writer_stop(writer));
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region.mr, 0,
+					    region.fd, 0, PAGES));
+
+	/* Nor when nobody uses it but the device: page cache would be kept, too */
+	region_unmap(&region);
+	EXPECT_EQ(0, system("echo 3 > /proc/sys/vm/drop_caches"));
+	fd = open_file("file");
+	EXPECT_TRUE(file_is_dax(fd));
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region.mr, 0, fd, 0,
+					    PAGES));
+	close(fd);
+	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
+
+	/* It takes effect when the inode leaves memory after the last pin */
+	region_close(&region);
+	EXPECT_EQ(0, system("echo 2 > /proc/sys/vm/drop_caches"));
+	fd = open_file("file");
+	EXPECT_FALSE(file_is_dax(fd));
+	for (i = 0; i < PAGES; i++)
+		EXPECT_EQ(-1, file_find_difference(fd, i * PAGE, PROBE,
+						   DEVICE));
+	EXPECT_EQ(EFAULT, registration_errno(self->bench.nic, fd, false));
+	close(fd);
+}
+
+/* An inode that waits for its end like this gives its blocks back as any other */
+TEST_F(attribute, changed_file_is_unlinked)
+{
+	long retargeted = stat_read("pages_retargeted");
+	uint64_t end = now_ms() + PATIENCE_MS;
+	struct region region;
+	struct writer *writer;
+	struct extents old;
+
+	region_open(&self->bench, &region, "file", PAGES);
+	file_extents(region.fd, 0, LEN, &old);
+	ASSERT_EQ(0, set_dax(region.fd, false));
+	region_unmap(&region);
+	writer = writer_start(self->bench.nic, region.mr, PAGES, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
+
+	file_unlink("file");
+	while (stat_read("pages_retargeted") == retargeted && now_ms() < end)
+		sleep_ms(10);
+	EXPECT_EQ((long)PAGES, stat_read("pages_retargeted") - retargeted);
+	EXPECT_EQ(0, writer_wait(writer, 1));
+	EXPECT_EQ(0, writer_stop(writer));
+	ASSERT_EQ(0, conn_write_pages(self->bench.conn, region.mr, 0, PAGES,
+				      DEVICE2));
+	EXPECT_EQ(0, device_find_writer(&self->mount, &old, DEVICE2));
+	region_close(&region);
+}
+
+TEST_HARNESS_MAIN

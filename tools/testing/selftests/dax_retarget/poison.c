@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory fails under a pin. Nothing is taken from a device for that: scratch in
+ * place of the page would turn an error that is detected into zeros that are
+ * not. But it is announced, once for each pin that reaches the page; and the page
+ * can leave the file like any other.
+ *
+ * Errors are injected, and a page that failed keeps the mark until its
+ * namespace is made anew: only if DAX_RETARGET_POISON is in the environment.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+#include "lib_trace.h"
+
+#define PAGES	16UL
+#define BAD	5UL	/* the page that fails */
+
+FIXTURE(poison)
+{
+	struct bench bench;
+	struct region region;
+	uint64_t phys;	/* of the page */
+	long retargeted;
+	long failed;
+};
+
+static const char *events_open(void)
+{
+	if (!trace_open())
+		return "no kernel tracing (root, tracefs)";
+	/* Where there is no such event, the test is to fail */
+	trace_enable("dax_retarget/dax_pin_memory_failure");
+	return NULL;
+}
+
+FIXTURE_SETUP(poison)
+{
+	const char *missing = bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (!getenv("DAX_RETARGET_POISON"))
+		SKIP(return, "would mark memory as failed: set DAX_RETARGET_POISON to allow it");
+	if (access("/proc/sys/vm/memory_failure_recovery", F_OK))
+		SKIP(return, "no CONFIG_MEMORY_FAILURE");
+	missing = events_open();
+	if (missing)
+		SKIP(return, "%s", missing);
+	region_open(&self->bench, &self->region, "file", PAGES);
+	self->phys = physical_address(self->region.map + BAD * PAGE);
+	self->retargeted = stat_read("pages_retargeted");
+	self->failed = stat_read("pages_failed");
+}
+
+FIXTURE_TEARDOWN(poison)
+{
+	region_close(&self->region);
+	trace_close();
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+static int open_again(const char *name)
+{
+	int dir = folder_open();
+	int fd = openat(dir, name, O_RDWR);
+
+	if (fd < 0)
+		die("cannot open %s", name);
+	close(dir);
+	return fd;
+}
+
+static void *sigbus_at;
+
+static void on_sigbus(int signal, siginfo_t *info, void *context)
+{
+	sigbus_at = info->si_addr;
+}
+
+/* Does the process that finds the error get to know, as ever? */
+static int be_the_finder(void)
+{
+	struct sigaction action = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO,
+	};
+	int fd = open_again("file");
+	char *map = file_map(fd, 0, PAGES * PAGE);
+
+	if (sigaction(SIGBUS, &action, NULL))
+		die("no handler");
+	if (madvise(map + BAD * PAGE, PAGE, MADV_HWPOISON))
+		die("cannot inject an error");
+	if (sigbus_at != map + BAD * PAGE) {
+		printf("# SIGBUS at %p, not at %p\n", sigbus_at,
+		       map + BAD * PAGE);
+		return 1;
+	}
+	return 0;
+}
+
+/* Have page BAD fail, which a process meets who is not the one with the region */
+static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(poison) * self)
+{
+	int status;
+	pid_t pid;
+
+	trace_clear();
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		region_unmap(&self->region);
+		_exit(be_the_finder());
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status)
+		TH_LOG("the process that met the error: status 0x%x", status);
+}
+
+/* Events for @index of a pin, whose frame is @phys */
+static unsigned int nr_events(unsigned long index, uint64_t phys)
+{
+	struct trace_event event;
+	unsigned int nr = 0;
+	FILE *trace;
+
+	trace = trace_begin();
+	while (trace_next(trace, &event)) {
+		if (strcmp(event.name, "dax_pin_memory_failure"))
+			continue;
+		printf("# %s\n", event.fields);
+		if (trace_field(&event, "index") == index &&
+		    strtoull(strstr(event.fields, "pfn=") + 4, NULL, 0) ==
+		    phys / PAGE)
+			nr++;
+	}
+	return nr;
+}
+
+/* What must be true right after page BAD failed */
+static void check_failed(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(poison) * self, int fd, long pins)
+{
+	struct translation found;
+
+	EXPECT_EQ(pins, nr_events(BAD, self->phys))
+		TH_LOG("NOT ANNOUNCED as it should be");
+	EXPECT_EQ(pins, stat_read("pages_failed") - self->failed);
+	EXPECT_EQ(0, stat_read("pages_retargeted") - self->retargeted)
+		TH_LOG("the error is masked");
+	if (translations_visible())
+		EXPECT_TRUE(translation_leads_to(self->phys, PAGE, &found));
+	/* To a device the error is only injected: it works as before */
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, self->region.mr, 0,
+					    fd, 0, PAGES));
+}
+
+/* Page BAD leaves the file, and nothing is special about it */
+static void take_it(struct __test_metadata *_metadata,
+		    FIXTURE_DATA(poison) * self, int fd)
+{
+	struct translation found;
+	uint64_t start = now_ms();
+
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       BAD * PAGE, PAGE));
+	EXPECT_GE(5000, now_ms() - start);
+	EXPECT_EQ(1, stat_read("pages_retargeted") - self->retargeted);
+	if (translations_visible())
+		EXPECT_FALSE(translation_leads_to(self->phys, PAGE, &found));
+	EXPECT_EQ(0, conn_write_pages(self->bench.conn, self->region.mr, BAD,
+				      1, DEVICE2));
+	EXPECT_EQ(-1, file_find_difference(fd, BAD * PAGE, PAGE, ZERO));
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, self->region.mr, 0,
+					    fd, 0, BAD));
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, self->region.mr,
+					    BAD + 1, fd, BAD + 1,
+					    PAGES - BAD - 1));
+}
+
+/* Nobody maps the file: the kernel gets to know the pin by the frame alone */
+TEST_F(poison, of_unmapped_file)
+{
+	int fd;
+
+	region_unmap(&self->region);
+	fail(_metadata, self);
+	fd = open_again("file");
+	check_failed(_metadata, self, fd, 1);
+	take_it(_metadata, self, fd);
+	close(fd);
+}
+
+static unsigned int nr_sigbus;
+
+static void count_sigbus(int signal)
+{
+	nr_sigbus++;
+}
+
+/* The owner of the region has the page mapped, and wants to be told, too */
+TEST_F(poison, of_mapped_file)
+{
+	struct region *region = &self->region;
+	struct writer *writer;
+	sigset_t set, old;
+
+	ASSERT_EQ(0, prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0,
+			   0));
+	signal(SIGBUS, count_sigbus);
+	sigemptyset(&set);
+	sigaddset(&set, SIGBUS);
+	pthread_sigmask(SIG_BLOCK, &set, &old);
+	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE2);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+
+	fail(_metadata, self);
+	EXPECT_EQ(0, writer_wait(writer, 1));
+	EXPECT_EQ(0, writer_stop(writer));
+	EXPECT_EQ(1, nr_sigbus);
+
+	check_failed(_metadata, self, region->fd, 1);
+	take_it(_metadata, self, region->fd);
+}
+
+/* One page in three pins, one of which has lost it and one of which is gone */
+TEST_F(poison, of_page_in_several_regions)
+{
+	struct region *region = &self->region;
+	struct bench *bench = &self->bench;
+	struct ibv_mr *second, *read_only, *gone, *beside;
+	struct nic *other = NULL;
+
+	signal(SIGBUS, SIG_IGN);
+	second = nic_register(bench->nic, region->map, region->len);
+	ASSERT_NE(NULL, second);
+	if (nic_exists(1)) {
+		other = nic_open(1);
+		read_only = nic_register_read_only(other, region->map,
+						   region->len);
+	} else {
+		read_only = nic_register_read_only(bench->nic, region->map,
+						   region->len);
+	}
+	ASSERT_NE(NULL, read_only);
+	gone = nic_register(bench->nic, region->map, region->len);
+	ASSERT_NE(NULL, gone);
+	nic_deregister(gone);
+	beside = nic_register(bench->nic, region->map + (BAD + 1) * PAGE,
+			      2 * PAGE);
+	ASSERT_NE(NULL, beside);
+	region_unmap(region);
+	region->fd = open_again("file");
+
+	fail(_metadata, self);
+	check_failed(_metadata, self, region->fd, 3);
+
+	nic_deregister(beside);
+	nic_deregister(read_only);
+	nic_deregister(second);
+	if (other)
+		nic_close(other);
+	take_it(_metadata, self, region->fd);
+}
+
+/* A page that left the file is no pin's any more, whatever becomes of it */
+TEST_F(poison, of_page_that_was_taken)
+{
+	struct region *region = &self->region;
+	uint64_t word = 1;
+
+	region_unmap(region);
+	region->fd = open_again("file");
+	ASSERT_EQ(0, fallocate(region->fd, FALLOC_FL_PUNCH_HOLE |
+			       FALLOC_FL_KEEP_SIZE, BAD * PAGE, PAGE));
+	/* It has a block again, most likely the same one */
+	ASSERT_EQ(sizeof(word), pwrite(region->fd, &word, sizeof(word),
+				       BAD * PAGE));
+	fail(_metadata, self);
+	EXPECT_EQ(0, nr_events(BAD, self->phys));
+	EXPECT_EQ(0, stat_read("pages_failed") - self->failed);
+}
+
+TEST_F(poison, then_deregister)
+{
+	region_unmap(&self->region);
+	fail(_metadata, self);
+	EXPECT_EQ(1, stat_read("pages_failed") - self->failed);
+	region_deregister(&self->region);
+}
+
+TEST_F(poison, then_unlink)
+{
+	struct region *region = &self->region;
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	region_unmap(region);
+	fail(_metadata, self);
+	file_unlink("file");
+	while (stat_read("pages_retargeted") - self->retargeted < (long)PAGES &&
+	       now_ms() < end)
+		sleep_ms(20);
+	EXPECT_EQ((long)PAGES, stat_read("pages_retargeted") - self->retargeted);
+	EXPECT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 0, PAGES,
+				      DEVICE2));
+}
+
+TEST_F(poison, then_sync)
+{
+	int dir = folder_open(), fd;
+
+	region_unmap(&self->region);
+	fail(_metadata, self);
+	fd = open_again("file");
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(0, syncfs(dir));
+	close(fd);
+	close(dir);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The persistent memory goes away under pins, with a file system mounted and
+ * files in every state: drivers are unbound, a namespace is disabled.
+ * Nothing waits for a device, whose DMA goes to scratch from then on; what is
+ * left of the files can be used up, with errors; and when the memory comes back,
+ * nobody has written to it.
+ *
+ * Needs ndctl, and takes the namespace under the folder that is tested away for
+ * a while: only if DAX_RETARGET_REMOVE is in the environment.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+#include "lib_writeback.h"
+
+#define PAGES	16UL
+
+/* What is done with a file before, and so is still there afterwards */
+#define OPEN	0x1
+#define MAPPED	0x2
+#define DIRTY	0x4	/* by the CPU, and never synced */
+#define PINNED	0x8
+#define UNLINKED 0x10
+
+static const struct {
+	const char *name;
+	unsigned int state;
+} states[] = {
+	{ "traffic",	PINNED | OPEN | MAPPED },
+	{ "dirty",	PINNED | OPEN | MAPPED | DIRTY },
+	{ "mapped",	PINNED | MAPPED },
+	{ "open",	PINNED | OPEN },
+	{ "closed",	PINNED },
+	{ "unlinked",	PINNED | OPEN | UNLINKED },
+	{ "orphan",	PINNED | MAPPED | DIRTY | UNLINKED },
+	{ "unpinned",	OPEN | MAPPED | DIRTY },
+};
+
+#define FILES	ARRAY_SIZE(states)
+
+FIXTURE(removal)
+{
+	struct bench bench;
+	struct mount_info mount;
+	char device[64];	/* pfn0.0, for example */
+	char namespace[64];
+	char region[64];
+	struct region files[FILES];
+	struct extents blocks[FILES];
+	uint64_t phys[FILES];
+	struct writer *writer;
+	int dir;
+	bool mounted;
+};
+
+enum way { UNBIND, UNBIND_REGION, DISABLE_NAMESPACE };
+
+FIXTURE_VARIANT(removal)
+{
+	enum way way;
+	enum { MOUNTED, DETACHED, UNMOUNTED } before;
+	bool caches_persist;	/* nothing is ever written back */
+	bool deregister;	/* before the files are closed */
+};
+
+FIXTURE_VARIANT_ADD(removal, unbind)
+{
+	.way = UNBIND,
+};
+
+FIXTURE_VARIANT_ADD(removal, unbind_caches_persist)
+{
+	.way = UNBIND,
+	.caches_persist = true,
+};
+
+FIXTURE_VARIANT_ADD(removal, unbind_detached)
+{
+	.way = UNBIND,
+	.before = DETACHED,
+};
+
+FIXTURE_VARIANT_ADD(removal, unbind_region)
+{
+	.way = UNBIND_REGION,
+	.deregister = true,
+};
+
+/* ndctl refuses while the device is in use: only regions are left of that */
+FIXTURE_VARIANT_ADD(removal, disable_namespace)
+{
+	.way = DISABLE_NAMESPACE,
+	.before = UNMOUNTED,
+};
+
+static bool shell(const char *fmt, const char *arg)
+{
+	char command[512];
+
+	snprintf(command, sizeof(command), fmt, arg);
+	if (!system(command))
+		return true;
+	printf("# fails: %s\n", command);
+	return false;
+}
+
+/* Where the memory of a block device comes from */
+static const char *find_device(FIXTURE_DATA(removal) * self)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/block/%s/device",
+		 basename(self->mount.source));
+	if (!realpath(path, target))
+		return "not on a block device of an NVDIMM";
+	snprintf(self->device, sizeof(self->device), "%.63s", basename(target));
+	snprintf(self->region, sizeof(self->region), "%.63s",
+		 basename(dirname(target)));
+	strcat(path, "/namespace");
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%63s", self->namespace) != 1)
+		self->namespace[0] = 0;
+	if (f)
+		fclose(f);
+	return self->namespace[0] ? NULL : "not on a namespace in fsdax mode";
+}
+
+static void prepare(FIXTURE_DATA(removal) * self, unsigned int i)
+{
+	struct region *file = &self->files[i];
+	unsigned int state = states[i].state;
+
+	region_open(&self->bench, file, states[i].name, PAGES);
+	file_extents(file->fd, 0, file->len, &self->blocks[i]);
+	self->phys[i] = physical_address(file->map);
+	if (!(state & PINNED))
+		region_deregister(file);
+	if (state & UNLINKED)
+		file_unlink(file->name);
+	/* What region_open() wrote is in DAX entries, too; that is clean */
+	if (fsync(file->fd))
+		die("cannot sync");
+	if (state & DIRTY)
+		memset(file->map, 1, file->len / 2);
+	if (!(state & MAPPED)) {
+		munmap(file->map, file->len);
+		file->map = NULL;
+	}
+	if (!(state & OPEN)) {
+		close(file->fd);
+		file->fd = -1;
+	}
+}
+
+FIXTURE_SETUP(removal)
+{
+	const char *missing = bench_open(&self->bench);
+	unsigned int i;
+
+	if (!missing && !getenv("DAX_RETARGET_REMOVE"))
+		missing = "would remove the persistent memory: set DAX_RETARGET_REMOVE to allow it";
+	if (!missing && system("ndctl version > /dev/null"))
+		missing = "no ndctl";
+	if (!missing)
+		missing = mount_find(&self->mount) ?: find_device(self);
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->mounted = true;
+	self->dir = folder_open();
+	/* The setting ends with the block device */
+	if (variant->caches_persist)
+		write_cache_set(self->dir, 0);
+	/* File systems may send it to who has pages mapped */
+	signal(SIGBUS, SIG_IGN);
+	for (i = 0; i < FILES; i++)
+		self->files[i].fd = -1;
+}
+
+FIXTURE_TEARDOWN(removal)
+{
+	if (self->mounted)
+		EXPECT_TRUE(bench_close(&self->bench));
+}
+
+static bool take_away(FIXTURE_DATA(removal) * self, enum way way)
+{
+	switch (way) {
+	case UNBIND:
+		return shell("echo %s > /sys/bus/nd/drivers/nd_pmem/unbind",
+			     self->device);
+	case DISABLE_NAMESPACE:
+		return shell("ndctl disable-namespace %s > /dev/null 2>&1",
+			     self->namespace);
+	case UNBIND_REGION:
+		return shell("echo %s > /sys/bus/nd/drivers/nd_region/unbind",
+			     self->region);
+	}
+	return false;
+}
+
+static bool bring_back(FIXTURE_DATA(removal) * self, enum way way)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+	bool done = false;
+
+	switch (way) {
+	case UNBIND:
+		done = shell("echo %s > /sys/bus/nd/drivers/nd_pmem/bind",
+			     self->device);
+		break;
+	case DISABLE_NAMESPACE:
+		done = shell("ndctl enable-namespace %s > /dev/null 2>&1",
+			     self->namespace);
+		break;
+	case UNBIND_REGION:
+		done = shell("echo %s > /sys/bus/nd/drivers/nd_region/bind",
+			     self->region);
+		break;
+	}
+	while (done && access(self->mount.source, F_OK) && now_ms() < end)
+		sleep_ms(20);
+	return done;
+}
+
+/* Every device goes on, and none of them where it should not */
+static void check_devices(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(removal) * self)
+{
+	struct translation found = { 0 };
+	unsigned int i;
+
+	EXPECT_EQ(0, writer_wait(self->writer, 1));
+	for (i = 0; i < FILES; i++) {
+		if (translations_visible())
+			EXPECT_FALSE(translation_leads_to(self->phys[i], PAGE,
+							  &found))
+				TH_LOG("%s: REMOVED MEMORY REACHABLE by IOVA 0x%lx",
+				       states[i].name, found.iova);
+		if (self->files[i].mr)
+			EXPECT_EQ(0, conn_write_pages(self->bench.conn,
+						      self->files[i].mr, 0,
+						      PAGES, DEVICE2));
+	}
+}
+
+static int touch(volatile char *map)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		signal(SIGBUS, SIG_DFL);
+		*map = 1;
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		die("no process");
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+/* Whatever may be tried with a file whose memory is gone; errors are fine */
+static void use_up(struct __test_metadata *_metadata,
+		   FIXTURE_DATA(removal) * self, struct region *file)
+{
+	static char page[PAGE];
+	struct ibv_mr *mr;
+
+	if (file->fd >= 0) {
+		fsync(file->fd);
+		fdatasync(file->fd);
+		EXPECT_GT(0, pwrite(file->fd, page, PAGE, PAGE))
+			TH_LOG("%s can be written to", file->name);
+		fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  2 * PAGE, PAGE);
+		fallocate(file->fd, FALLOC_FL_ZERO_RANGE, 3 * PAGE, PAGE);
+		if (ftruncate(file->fd, file->len / 2))
+			errno = 0;
+		pread(file->fd, page, PAGE, 0);
+		posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+	}
+	if (file->map) {
+		msync(file->map, file->len, MS_SYNC);
+		madvise(file->map, file->len, MADV_DONTNEED);
+		EXPECT_EQ(SIGBUS, touch(file->map))
+			TH_LOG("%s is still mapped", file->name);
+		mr = nic_register(self->bench.nic, file->map, file->len);
+		EXPECT_EQ(NULL, mr)
+			TH_LOG("%s can be registered", file->name);
+		if (mr)
+			nic_deregister(mr);
+	}
+	if (file->fd >= 0)
+		fsync(file->fd);
+}
+
+static void deregister(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(removal) * self)
+{
+	unsigned int i;
+
+	EXPECT_EQ(0, writer_stop(self->writer));
+	for (i = 0; i < FILES; i++)
+		region_deregister(&self->files[i]);
+}
+
+static void close_all(FIXTURE_DATA(removal) * self)
+{
+	unsigned int i;
+
+	for (i = 0; i < FILES; i++)
+		region_unmap(&self->files[i]);
+	if (self->dir >= 0)
+		close(self->dir);
+	self->dir = -1;
+}
+
+/* What becomes of the file system before its memory goes */
+static void leave(struct __test_metadata *_metadata,
+		  FIXTURE_DATA(removal) * self, int before)
+{
+	if (before == UNMOUNTED)
+		close_all(self);
+	if (before != MOUNTED)
+		ASSERT_EQ(0, umount2(self->mount.dir,
+				     before == DETACHED ? MNT_DETACH : 0));
+}
+
+TEST_F(removal, of_memory)
+{
+	long pinned, retargeted = stat_read("pages_retargeted");
+	uint64_t start;
+	unsigned int i;
+
+	for (i = 0; i < FILES; i++)
+		prepare(self, i);
+	pinned = stat_read("pages_pinned") - self->bench.before.pages_pinned;
+	self->writer = writer_start(self->bench.nic, self->files[0].mr, PAGES,
+				    DEVICE);
+	ASSERT_EQ(0, writer_wait(self->writer, 1));
+	leave(_metadata, self, variant->before);
+
+	start = now_ms();
+	ASSERT_TRUE(take_away(self, variant->way));
+	self->mounted = false;
+	TH_LOG("took %lu ms", now_ms() - start);
+	EXPECT_GE(20000, now_ms() - start);
+	ASSERT_EQ(-1, access(self->mount.source, F_OK));
+
+	EXPECT_EQ(pinned, stat_read("pages_retargeted") - retargeted);
+	check_devices(_metadata, self);
+
+	for (i = 0; i < FILES; i++)
+		use_up(_metadata, self, &self->files[i]);
+	if (self->dir >= 0) {
+		unlinkat(self->dir, "open", 0);
+		unlinkat(self->dir, "closed", 0);
+		syncfs(self->dir);
+	}
+	sync();
+	if (variant->deregister)
+		deregister(_metadata, self);
+	close_all(self);
+	if (variant->before == MOUNTED)
+		ASSERT_EQ(0, umount(self->mount.dir))
+			TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(pinned, stat_read("pages_retargeted") - retargeted);
+
+	/* The memory is back, the devices never stopped */
+	ASSERT_TRUE(bring_back(self, variant->way));
+	if (!variant->deregister) {
+		check_devices(_metadata, self);
+		for (i = 0; i < FILES; i++)
+			EXPECT_EQ(0, device_find_writer(&self->mount,
+							&self->blocks[i],
+							DEVICE2));
+		deregister(_metadata, self);
+	}
+
+	/* Whole, once the log has done its work */
+	mount_again(&self->mount);
+	ASSERT_EQ(0, umount(self->mount.dir));
+	EXPECT_EQ(0, mount_check(&self->mount));
+	mount_again(&self->mount);
+	self->mounted = true;
+	region_open(&self->bench, &self->files[0], "again", PAGES);
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, self->files[0].mr, 0,
+					    self->files[0].fd, 0, PAGES));
+	region_close(&self->files[0]);
+}
+
+static void *do_register(void *arg)
+{
+	FIXTURE_DATA(removal) * self = arg;
+	struct region *file = &self->files[0];
+
+	file->mr = nic_register(self->bench.nic, file->map, file->len);
+	return NULL;
+}
+
+/* While a region is being made: when it is there, it is of scratch alone */
+TEST_F(removal, while_registering)
+{
+	struct region *file = &self->files[0];
+	struct translation found = { 0 };
+	pthread_t thread;
+	long pinned;
+
+	if (!switches_exist())
+		SKIP(return, "no test switches (CONFIG_DAX_RETARGET_TEST)");
+	if (variant->before == UNMOUNTED)
+		SKIP(return, "nothing can be registered any more");
+	prepare(self, 0);
+	region_deregister(file);
+	pinned = stat_read("pages_pinned");
+	switch_write("delay_map_ms", 3000);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, do_register, self));
+	while (stat_read("pages_pinned") < pinned + (long)PAGES)
+		sleep_ms(10);
+	leave(_metadata, self, variant->before);
+	ASSERT_TRUE(take_away(self, variant->way));
+	self->mounted = false;
+	pthread_join(thread, NULL);
+	switch_write("delay_map_ms", 0);
+
+	if (file->mr) {
+		EXPECT_EQ(0, conn_write_pages(self->bench.conn, file->mr, 0,
+					      PAGES, DEVICE2));
+		if (translations_visible())
+			EXPECT_FALSE(translation_leads_to(self->phys[0], PAGE,
+							  &found))
+				TH_LOG("REMOVED MEMORY REACHABLE by IOVA 0x%lx",
+				       found.iova);
+	}
+	region_deregister(file);
+	close_all(self);
+	if (variant->before == MOUNTED)
+		ASSERT_EQ(0, umount(self->mount.dir));
+	ASSERT_TRUE(bring_back(self, variant->way));
+	EXPECT_EQ(0, device_find_writer(&self->mount, &self->blocks[0],
+					DEVICE2));
+	mount_again(&self->mount);
+	self->mounted = true;
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory pressure evicts inodes that nobody uses, and eviction takes all pages of
+ * a file back from devices. So an inode with pins stays, even if no DAX entry
+ * keeps it: a small hole in a 2 MiB entry drops the entry of 511 pages that are
+ * still pinned. Once the pins are gone, the inode can go as any other.
+ *
+ * The tests find out by themselves that the inodes would have gone.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+
+#define PAGES		512UL
+#define HOLE		100UL	/* page that is punched out */
+#define SAMPLE		8UL	/* pages looked at, on both sides of it */
+#define FILES		4UL	/* that are pinned */
+#define BYSTANDERS	4000UL	/* that give the kernel something to evict */
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die("cannot write %s to %s", text, path);
+	close(fd);
+}
+
+static void drop_caches(const char *what)
+{
+	int i;
+
+	sync();
+	/* One that was used lately gets a second chance */
+	for (i = 0; i < 4; i++)
+		write_file("/proc/sys/vm/drop_caches", what);
+}
+
+static long nr_inodes(void)
+{
+	FILE *f = fopen("/proc/sys/fs/inode-nr", "r");
+	long nr;
+
+	if (!f || fscanf(f, "%ld", &nr) != 1)
+		die("cannot count inodes");
+	fclose(f);
+	return nr;
+}
+
+/* How many inodes are left when all that can go have gone */
+static long nr_inodes_in_use(void)
+{
+	long nr = -1, before;
+	int rounds = 0;
+
+	do {
+		before = nr;
+		drop_caches("2");
+		sleep_ms(200);
+		nr = nr_inodes();
+	} while (nr != before && rounds++ < 20);
+	return nr;
+}
+
+/* A group of processes with a memory limit of its own, which we join */
+struct group {
+	char root[64];
+	char path[128];
+};
+
+static void group_write(const char *group, const char *file, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", group, file);
+	write_file(path, text);
+}
+
+/* Returns NULL, or why there are no groups */
+static const char *group_open(struct group *group)
+{
+	char path[128];
+
+	snprintf(group->root, sizeof(group->root), "/tmp/dax_retarget.XXXXXX");
+	if (!mkdtemp(group->root))
+		return "cannot make a folder in /tmp";
+	snprintf(group->path, sizeof(group->path), "%s/dax_retarget",
+		 group->root);
+	if (mount("none", group->root, "cgroup2", 0, NULL)) {
+		rmdir(group->root);
+		return "no cgroup2 (CONFIG_MEMCG)";
+	}
+	snprintf(path, sizeof(path), "%s/memory.reclaim", group->root);
+	if (access(path, W_OK)) {
+		umount(group->root);
+		rmdir(group->root);
+		return "no memory.reclaim (CONFIG_MEMCG)";
+	}
+	group_write(group->root, "cgroup.subtree_control", "+memory");
+	if (mkdir(group->path, 0700) && errno != EEXIST)
+		die("cannot make a group");
+	group_write(group->path, "cgroup.procs", "0");
+	return NULL;
+}
+
+static void group_close(struct group *group)
+{
+	group_write(group->root, "cgroup.procs", "0");
+	rmdir(group->path);
+	umount(group->root);
+	rmdir(group->root);
+}
+
+/* Have the kernel look for memory everywhere */
+static void reclaim_all(struct group *group)
+{
+	char path[128];
+	int fd, i;
+
+	snprintf(path, sizeof(path), "%s/memory.reclaim", group->root);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		die("cannot open %s", path);
+	/* There is not that much: EAGAIN */
+	for (i = 0; i < 4; i++)
+		if (write(fd, "16G", 3) < 0 && errno != EAGAIN)
+			die("cannot reclaim");
+	close(fd);
+}
+
+enum pressure {
+	DROP_INODES,
+	DROP_ALL,
+	RECLAIM,
+};
+
+FIXTURE(shrink)
+{
+	struct bench bench;
+	struct group group;
+	struct {
+		char name[16];
+		uint64_t pos;	/* of the region in the file */
+		struct ibv_mr *mr;
+	} file[FILES];
+};
+
+FIXTURE_VARIANT(shrink)
+{
+	enum pressure by;
+	bool has_entries;
+};
+
+FIXTURE_VARIANT_ADD(shrink, drop_inodes) {
+	.by = DROP_INODES,
+};
+
+FIXTURE_VARIANT_ADD(shrink, drop_all) {
+	.by = DROP_ALL,
+};
+
+/* Not dirty, so that nothing but the entries says that they are in use */
+FIXTURE_VARIANT_ADD(shrink, drop_all_with_entries) {
+	.by = DROP_ALL,
+	.has_entries = true,
+};
+
+FIXTURE_VARIANT_ADD(shrink, reclaim) {
+	.by = RECLAIM,
+};
+
+FIXTURE_SETUP(shrink)
+{
+	const char *missing = bench_open(&self->bench) ?:
+			      group_open(&self->group);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+}
+
+static void deregister_all(FIXTURE_DATA(shrink) * self)
+{
+	unsigned long i;
+
+	for (i = 0; i < FILES; i++) {
+		if (self->file[i].mr)
+			nic_deregister(self->file[i].mr);
+		self->file[i].mr = NULL;
+	}
+}
+
+FIXTURE_TEARDOWN(shrink)
+{
+	deregister_all(self);
+	group_close(&self->group);
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+/*
+ * Pin 2 MiB of each file as one entry, take the entry away without its pages,
+ * and close the file. Returns false if there are no blocks for a large entry.
+ */
+static bool pin_files(FIXTURE_DATA(shrink) * self, bool has_entries)
+{
+	unsigned long i;
+	uint64_t pos;
+	char *name;
+	void *map;
+	int fd;
+
+	for (i = 0; i < FILES; i++) {
+		name = self->file[i].name;
+		snprintf(name, sizeof(self->file[i].name), "file%lu", i);
+		fd = file_create_aligned(name, PAGE_2M, &pos);
+		if (fd < 0)
+			return false;
+		/* Written blocks only, or it takes a fault for each page */
+		file_fill(fd, pos, PAGE_2M, FILLED);
+		map = file_map_aligned(fd, pos, PAGE_2M, PAGE_2M);
+		self->file[i].pos = pos;
+		self->file[i].mr = nic_register(self->bench.nic, map, PAGE_2M);
+		if (!self->file[i].mr)
+			die("cannot register %s", name);
+		if (!has_entries &&
+		    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      pos + HOLE * PAGE, PAGE))
+			die("cannot punch");
+		if (fsync(fd))
+			die("cannot sync");
+		munmap(map, PAGE_2M);
+		close(fd);
+	}
+	return true;
+}
+
+/* Does the device still reach the file, around the hole and at its end? */
+static bool still_coherent(FIXTURE_DATA(shrink) * self, unsigned long i)
+{
+	static const unsigned long first[] = {
+		HOLE - SAMPLE, HOLE + 1, PAGES - SAMPLE,
+	};
+	int dir = folder_open();
+	int fd = openat(dir, self->file[i].name, O_RDWR);
+	bool coherent = true;
+	unsigned int n;
+
+	if (fd < 0)
+		die("cannot open %s", self->file[i].name);
+	for (n = 0; n < ARRAY_SIZE(first); n++)
+		coherent &= first_incoherent_page(&self->bench,
+						  self->file[i].mr, first[n],
+						  fd, self->file[i].pos / PAGE +
+						  first[n], SAMPLE) < 0;
+	close(fd);
+	close(dir);
+	return coherent;
+}
+
+static void create_bystanders(void)
+{
+	int dir = folder_open(), fd;
+	char name[32];
+	unsigned long i;
+
+	for (i = 0; i < BYSTANDERS; i++) {
+		snprintf(name, sizeof(name), "bystander%lu", i);
+		fd = openat(dir, name, O_RDWR | O_CREAT, 0600);
+		if (fd < 0)
+			die("cannot create %s", name);
+		close(fd);
+	}
+	close(dir);
+}
+
+TEST_F(shrink, pinned_inode_stays)
+{
+	long retargeted, before, left, pinned;
+	unsigned long i, evicted;
+
+	if (!pin_files(self, variant->has_entries))
+		SKIP(return, "the file system has no 2 MiB of blocks in one piece, aligned");
+	retargeted = stat_read("pages_retargeted");
+
+	before = nr_inodes();
+	create_bystanders();
+	switch (variant->by) {
+	case DROP_INODES:
+		drop_caches("2");
+		break;
+	case DROP_ALL:
+		drop_caches("3");
+		break;
+	case RECLAIM:
+		sync();
+		reclaim_all(&self->group);
+		break;
+	}
+	left = nr_inodes() - before;
+	TH_LOG("%ld of %lu other inodes are left", left, BYSTANDERS);
+	ASSERT_GT((long)BYSTANDERS * 3 / 4, left)
+		TH_LOG("there was no pressure on inodes");
+
+	evicted = stat_read("pages_retargeted") - retargeted;
+	EXPECT_EQ(0, evicted)
+		TH_LOG("PINNED INODE EVICTED: %lu pages were taken from devices",
+		       evicted);
+	for (i = 0; i < FILES; i++) {
+		EXPECT_TRUE(still_coherent(self, i))
+			TH_LOG("the device has lost %s", self->file[i].name);
+	}
+
+	/* It is the pins that kept them */
+	pinned = nr_inodes_in_use();
+	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
+	deregister_all(self);
+	left = nr_inodes_in_use();
+	if (!variant->has_entries)
+		EXPECT_EQ((long)FILES, pinned - left);
+}
+
+TEST_HARNESS_MAIN
