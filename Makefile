@@ -12,13 +12,14 @@ vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 	$(if $(LIMIT),--limit '$(LIMIT)')
 # As it is written: a $ in it is the guest's shell's.
 override CMD := $(value CMD)
-export CMD KERNEL_SRC
+export CMD KERNEL_SRC RANDOM_STEPS SEED
 
 .PHONY: help demo check lint vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
 	@echo "make check            run all tests; the last line is the sum"
+	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N"
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
 	@echo "make vm CMD='...'     run a command in the guest"
 	@echo "make shell            an interactive guest"

@@ -66,6 +66,9 @@ guest "feature on, XFS" --limit 1800 --append dax_retarget=on \
 	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on"
 guest "feature on, ext4" --limit 1800 --append dax_retarget=on --fs ext4 \
 	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on"
+# What ext2 can do: truncate and delete.
+guest "feature on, ext2" --limit 1800 --append dax_retarget=on --fs ext2 \
+	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on refusal truncate reuse lifetime readonly umount"
 guest "feature off" "$with_engines ./run.sh --expect off refusal"
 guest "nonsense parameter" --append dax_retarget=nonsense \
 	"dmesg | grep 'dax_retarget: .*nonsense' && $with_engines ./run.sh --expect off refusal"
@@ -77,10 +80,29 @@ part "guest, large pages" "$VM/run" --share "$bench" --append dax_retarget=on \
 	--fs none --nvdimm 8G --nvdimm 64M \
 	"mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt &&
 	$with_engines ./run.sh --expect on largepage"
-guest "namespace removed" --append dax_retarget=on \
-	'. ./engine-nics.sh > /dev/null && ./remove-namespace.sh'
+guest "regions beyond 4 GiB" --append dax_retarget=on "$with_engines ./run.sh huge"
+guest "memory fails and is removed" --limit 1800 --append dax_retarget=on --fs none \
+	'. ./engine-nics.sh > /dev/null && ./remove-namespace.sh /image/selftests/dax_retarget'
+
+# With a second file system, as the reference or for one of another kind.
+pair()	# NAME vm/run-argument...
+{
+	local name=$1
+	shift
+	part "guest, $name" "$VM/run" --share "$bench" --append dax_retarget=on --limit 3600 \
+		--nvdimm 512M --nvdimm 512M "$@"
+}
+selftests='. ./engine-nics.sh > /dev/null && cd /image/selftests/dax_retarget &&'
+spare='ndctl create-namespace -f -m fsdax -e namespace1.0 > /dev/null &&'
+blocks='DAX_RETARGET_BLOCK=/dev/pmem0 DAX_RETARGET_BLOCK2=namespace1.0'
+
+pair "other file systems" "$spare $selftests DAX_RETARGET_SPARE=/dev/pmem1 ./filesystems.sh"
+# A third of the random operations each; the seed is in the output.
+steps=$(((${RANDOM_STEPS:-21000} + 2) / 3))
+pair "equivalence to the page cache" --fs none \
+	"$selftests $blocks DAX_RETARGET_STEPS=$steps ${SEED:+DAX_RETARGET_SEED=$SEED} ./equivalence.sh"
 part "gup_longterm says the same, on and off" "$VM/gup-longterm.sh"
 # With its hook skipped the kernel warns, and shall.
-guest "controls" --limit 1800 --append dax_retarget=on \
-	--allow 'WARNING:.*dax_retarget_assert_gone' "$with_engines ./controls.sh"
+pair "controls" --allow 'WARNING:.*dax_retarget_assert_gone' \
+	"$selftests DAX_RETARGET_UMOUNT=1 $blocks ./controls.sh"
 sum

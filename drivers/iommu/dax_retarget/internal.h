@@ -258,6 +258,7 @@ void dax_retarget_stat_add(enum dax_retarget_stat stat, long value);
 #define DAX_BREAK_EXACT		BIT(8)	/* XFS drops pages that keep a block */
 #define DAX_BREAK_REMOUNT	BIT(9)	/* write pins allow remount read-only */
 #define DAX_BREAK_FAILURE	BIT(10)	/* memory failures are not reported */
+#define DAX_BREAK_SEGMENT	BIT(11)	/* batches cross segment boundaries */
 
 #ifdef CONFIG_DAX_RETARGET_TEST
 bool dax_retarget_broken(unsigned long step);

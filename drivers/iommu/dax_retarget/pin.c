@@ -263,6 +263,8 @@ void dax_pin_limit_batch(struct dax_pin *pin, unsigned long start,
 	unsigned long index = (start - pin->start) >> PAGE_SHIFT;
 	unsigned long mask = dma_get_seg_boundary(pin->dev) >> PAGE_SHIFT;
 
+	if (dax_retarget_broken(DAX_BREAK_SEGMENT))
+		return;
 	if (index && !(index & mask)) {
 		*nr_pages = 1;
 		*max_segment = PAGE_SIZE;

@@ -9,7 +9,9 @@
 #
 # While a switch is set, a device corrupts files: not for a file system that
 # somebody needs. Needs CONFIG_DAX_RETARGET_TEST and CONFIG_DEBUG_VM; the kernel
-# log then has one warning of dax_retarget_assert_gone(), which is intended.
+# log then has one warning of dax_retarget_assert_gone(), which is intended. More
+# controls run with DAX_RETARGET_UMOUNT, see run.sh, and DAX_RETARGET_BLOCK and
+# DAX_RETARGET_BLOCK2, see equivalence.sh.
 
 cd "$(dirname "$0")" || exit 1
 switches=/sys/kernel/debug/dax_retarget
@@ -74,7 +76,6 @@ if ./reuse -v punch 2>&1 | grep -q '# SKIP'; then
 	exit 4
 fi
 
-echo "1..8"
 control "hook skipped: punch"		1 "$damaged" reuse -v punch
 dmesg | grep -q 'WARNING.*dax_retarget_assert_gone'
 result $? "hook skipped: the kernel's own assertion (CONFIG_DEBUG_VM)"
@@ -84,6 +85,43 @@ control "flush left out: punch"		2 "$damaged" reuse -v punch
 control "flush left out: unlink"	2 "$damaged" reuse -v unlink
 control "mark ignored"			4 "$damaged" window -t registered_but_not_mapped
 control "end leaves the index early"	8 "$reachable" window -t ending
+control "inodes shrink: drop_caches"	0x10 'PINNED INODE EVICTED' shrink -v drop_inodes
+control "inodes shrink: reclaim"	0x10 'PINNED INODE EVICTED' shrink -v reclaim
+control "blocks shared"			0x20 'CLONE DAMAGED' reflink -t refused_while_pinned
+control "blocks shared: race"		0x20 'a pinned file shares' reflink -t races_with_registration
+control "no write-back: fsync"		0x40 'NOT WRITTEN BACK' durability -v fsync
+control "no write-back: deregistration"	0x40 'NOT WRITTEN BACK' durability -t by_deregistration
+control "no write-back: collapse"	0x40 'NOT WRITTEN BACK' durability -v collapse
+control "write pins allow remount"	0x200 'READ-ONLY FILE CHANGED' readonly -t refused_with_write_pin
 
+if [ -n "${DAX_RETARGET_UMOUNT-}" ]; then
+	control "hook skipped: swap of extents" 1 'OLD BLOCK WRITTEN' reflink -r exchange.plain.swap_extents
+	control "hook skipped: umount"		1 'OLD BLOCK WRITTEN' umount -t under_remote_writes
+	control "hook skipped: lazy umount"	1 'OLD BLOCK WRITTEN' umount -t lazily
+	control "hook skipped: recovery"	1 "$damaged" umount -r unlinked.lazily.victim_stays_intact
+	control "hook skipped: shutdown"	1 "$damaged" umount -r unlinked.shutdown_log_flush.victim_stays_intact
+	control "flush left out: umount"	2 "$damaged" umount -r unlinked.lazily.victim_stays_intact
+fi
+
+control "batches cross the segment boundary" 0x800 'Operation not supported' huge
+DAX_RETARGET_POISON=1 control "memory failure not reported" 0x400 'NOT ANNOUNCED' poison -t of_unmapped_file
+DAX_RETARGET_REMOVE=1 control "memory removed without a hook" 0x80 'REMOVED MEMORY REACHABLE' \
+	removal -v unbind_caches_persist
+
+# These make the file systems anew
+if [ -n "${DAX_RETARGET_BLOCK2-}" ]; then
+	control "equivalence: hook skipped"	1 'DMA REACHED BLOCKS' \
+		equivalence.sh --fs xfs --replay whole,write,punch:20480:8192
+	control "equivalence: flush left out"	2 'DMA REACHED BLOCKS' \
+		equivalence.sh --fs xfs --replay whole,write,punch:20480:8192
+	control "equivalence: blocks shared"	0x20 'not refused' \
+		equivalence.sh --fs xfs --replay whole,write,clone_out
+	control "equivalence: inexact punch"	0x100 'NEEDLESS LOSS' \
+		equivalence.sh --fs xfs --replay whole,write,punch:17384:11988
+	control "equivalence: inexact collapse"	0x100 'NEEDLESS LOSS' \
+		equivalence.sh --fs xfs --replay whole,write,collapse:20480:8192
+fi
+
+echo "1..$number"
 echo "# Totals: pass:$((number - failed)) fail:$failed"
 [ $failed = 0 ]

@@ -910,7 +910,7 @@ TEST_F(race, of_syncs)
 	static void *(*const parts[])(void *) = {
 		race_fsync, race_syncfs, race_punch,
 	};
-	const unsigned int nr = sizeof(parts) / sizeof(parts[0]);
+	const unsigned int nr = ARRAY_SIZE(parts);
 	struct target *t = &self->t;
 	uint64_t end = now_ms() + 5000;
 	unsigned long rounds = 0;
