@@ -135,6 +135,46 @@ TEST_F(attribute, decides)
 	close(fd);
 }
 
+/* As in the kernel, which does not export it */
+#define EXT4_IOC_MOVE_EXT	_IOWR('f', 15, struct move_extent)
+struct move_extent {
+	__u32 reserved;
+	__u32 donor_fd;
+	__u64 orig_start;
+	__u64 donor_start;
+	__u64 len;
+	__u64 moved_len;
+};
+
+/* ext4 gives a donor's blocks away without dropping its pages */
+TEST_F(attribute, donates_no_extents)
+{
+	struct move_extent move = { .len = PAGES };
+	struct region donor;
+	long retargeted;
+	int orig;
+
+	if (strcmp(self->mount.type, "ext4"))
+		SKIP(return, "not ext4");
+
+	region_open(&self->bench, &donor, "file", PAGES);
+	ASSERT_TRUE(file_is_dax(donor.fd));
+	ASSERT_EQ(0, set_folder_dax(false));
+	orig = file_create("orig", LEN, PROCESS);
+	ASSERT_FALSE(file_is_dax(orig));
+	retargeted = stat_read("pages_retargeted");
+
+	move.donor_fd = donor.fd;
+	EXPECT_EQ(-1, ioctl(orig, EXT4_IOC_MOVE_EXT, &move));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, donor.mr, 0,
+					    donor.fd, 0, PAGES));
+	EXPECT_EQ(-1, file_find_difference(orig, 0, LEN, PROCESS));
+	close(orig);
+	region_close(&donor);
+}
+
 TEST_F(attribute, change_takes_no_page)
 {
 	long retargeted = stat_read("pages_retargeted");
