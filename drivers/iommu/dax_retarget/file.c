@@ -269,12 +269,21 @@ void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr)
 
 static struct dax_pin_range *to_range(struct interval_tree_node *node)
 {
-	return container_of(node, struct dax_pin_range, node);
+	return node ? container_of(node, struct dax_pin_range, node) : NULL;
 }
 
-#define for_each_range(node, file, first, last)				\
-	for (node = interval_tree_iter_first(&(file)->ranges, first, last); \
-	     node; node = interval_tree_iter_next(node, first, last))
+/* Ranges with pages in [@first, @last], in order of their first page offset */
+static struct dax_pin_range *first_range(struct dax_pinned_file *file,
+					 pgoff_t first, pgoff_t last)
+{
+	return to_range(interval_tree_iter_first(&file->ranges, first, last));
+}
+
+static struct dax_pin_range *next_range(struct dax_pin_range *range,
+					pgoff_t first, pgoff_t last)
+{
+	return to_range(interval_tree_iter_next(&range->node, first, last));
+}
 
 /* Indexes, within the pin, of the pages of @range in [@first, @last] */
 static void range_clip(struct dax_pin_range *range, pgoff_t first, pgoff_t last,
@@ -303,9 +312,9 @@ static void range_clip(struct dax_pin_range *range, pgoff_t first, pgoff_t last,
 unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 				pgoff_t last, enum dax_retarget_reason reason)
 {
-	struct interval_tree_node *node;
 	struct retarget_gather gather;
 	struct dax_pinned_file *file;
+	struct dax_pin_range *range;
 	unsigned long nr = 0;
 	bool stays;
 
@@ -318,8 +327,8 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 		first < DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE);
 	retarget_gather_init(&gather);
 	down_read(&file->rwsem);
-	for_each_range(node, file, first, last) {
-		struct dax_pin_range *range = to_range(node);
+	for (range = first_range(file, first, last); range;
+	     range = next_range(range, first, last)) {
 		unsigned long begin, end;
 
 		range_clip(range, first, last, &begin, &end);
@@ -351,7 +360,7 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
  */
 bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff)
 {
-	struct interval_tree_node *node;
+	struct dax_pin_range *range;
 	struct dax_pinned_file *file;
 	bool reaches = false;
 
@@ -360,10 +369,11 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff)
 		return false;
 
 	down_read(&file->rwsem);
-	for_each_range(node, file, pgoff, pgoff) {
-		struct dax_pin_range *range = to_range(node);
+	for (range = first_range(file, pgoff, pgoff); range;
+	     range = next_range(range, pgoff, pgoff)) {
 		struct dax_pin *pin = range->pin;
-		unsigned long index = range->first + (pgoff - node->start);
+		unsigned long index = range->first +
+				      (pgoff - range->node.start);
 
 		mutex_lock(&pin->mutex);
 		reaches |= pin->state != DAX_PIN_DEAD &&
@@ -380,8 +390,8 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff)
  * Call @visit for each file with pins. A reference keeps a file in the table,
  * hence the iteration valid over the unlocked part.
  */
-static void for_each_file(void (*visit)(struct dax_pinned_file *file, void *arg),
-			  void *arg)
+static void visit_files(void (*visit)(struct dax_pinned_file *file, void *arg),
+			void *arg)
 {
 	struct dax_pinned_file *file, *last = NULL;
 	int bucket;
@@ -410,14 +420,14 @@ struct frames {
 
 static void retarget_frames_of(struct dax_pinned_file *file, void *arg)
 {
-	struct interval_tree_node *node;
+	struct dax_pin_range *range;
 	struct retarget_gather gather;
 	struct frames *frames = arg;
 
 	retarget_gather_init(&gather);
 	down_read(&file->rwsem);
-	for_each_range(node, file, 0, ULONG_MAX) {
-		struct dax_pin_range *range = to_range(node);
+	for (range = first_range(file, 0, ULONG_MAX); range;
+	     range = next_range(range, 0, ULONG_MAX)) {
 		unsigned long begin, end;
 
 		range_clip(range, 0, ULONG_MAX, &begin, &end);
@@ -448,7 +458,7 @@ unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr)
 {
 	struct frames frames = { .pfn = pfn, .nr = nr };
 
-	for_each_file(retarget_frames_of, &frames);
+	visit_files(retarget_frames_of, &frames);
 	if (frames.done)
 		trace_dax_retarget_file(0, 0, 0, 0, DAX_RETARGET_REMOVE,
 					frames.done);
@@ -457,12 +467,12 @@ unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr)
 
 static void report_failure_of(struct dax_pinned_file *file, void *arg)
 {
-	struct interval_tree_node *node;
+	struct dax_pin_range *range;
 	struct frames *frames = arg;
 
 	down_read(&file->rwsem);
-	for_each_range(node, file, 0, ULONG_MAX) {
-		struct dax_pin_range *range = to_range(node);
+	for (range = first_range(file, 0, ULONG_MAX); range;
+	     range = next_range(range, 0, ULONG_MAX)) {
 		unsigned long begin, end;
 
 		range_clip(range, 0, ULONG_MAX, &begin, &end);
@@ -491,7 +501,7 @@ void dax_pins_memory_failure(unsigned long pfn)
 
 	if (dax_retarget_broken(DAX_BREAK_FAILURE))
 		return;
-	for_each_file(report_failure_of, &frames);
+	visit_files(report_failure_of, &frames);
 	dax_retarget_stat_add(DAX_STAT_PAGES_FAILED, frames.done);
 }
 
@@ -499,11 +509,11 @@ void dax_pins_memory_failure(unsigned long pfn)
 static unsigned long sync_window(struct dax_pinned_file *file, pgoff_t first,
 				 pgoff_t last)
 {
-	struct interval_tree_node *node;
+	struct dax_pin_range *range;
 	unsigned long nr, done = 0;
 
-	for_each_range(node, file, first, last) {
-		struct dax_pin_range *range = to_range(node);
+	for (range = first_range(file, first, last); range;
+	     range = next_range(range, first, last)) {
 		unsigned long begin, end;
 
 		range_clip(range, first, last, &begin, &end);
@@ -514,10 +524,10 @@ static unsigned long sync_window(struct dax_pinned_file *file, pgoff_t first,
 		if (nr < end - begin + 1)
 			continue;
 		/* Several pins often are of the same pages: once is enough */
-		if (node->last >= last)
+		if (range->node.last >= last)
 			break;
-		if (node->start <= first)
-			first = node->last + 1;
+		if (range->node.start <= first)
+			first = range->node.last + 1;
 	}
 	return done;
 }
@@ -525,21 +535,21 @@ static unsigned long sync_window(struct dax_pinned_file *file, pgoff_t first,
 static unsigned long sync_file(struct dax_pinned_file *file, pgoff_t first,
 			       pgoff_t last)
 {
-	struct interval_tree_node *node;
+	struct dax_pin_range *range;
 	unsigned long done = 0;
 	pgoff_t end;
 
 	/* Neither a registration nor a hook waits for terabytes */
 	for (;;) {
 		down_read(&file->rwsem);
-		node = interval_tree_iter_first(&file->ranges, first, last);
-		if (node) {
-			first = max(first, node->start);
+		range = first_range(file, first, last);
+		if (range) {
+			first = max(first, range->node.start);
 			end = min(last, first + DAX_SYNC_BATCH - 1);
 			done += sync_window(file, first, end);
 		}
 		up_read(&file->rwsem);
-		if (!node || end == last)
+		if (!range || end == last)
 			return done;
 		first = end + 1;
 		cond_resched();
@@ -604,7 +614,7 @@ unsigned long dax_pinned_files_sync(struct super_block *sb)
 {
 	struct sync_super sync = { .sb = sb };
 
-	for_each_file(sync_file_of, &sync);
+	visit_files(sync_file_of, &sync);
 	return sync.done;
 }
 

@@ -692,7 +692,8 @@ static void compare_content(struct outcome *outcome, const char *when)
 	snprintf(saw, sizeof(saw), "%s", describe(dax->content + pos));
 	snprintf(expected, sizeof(expected), "%s",
 		 describe(ref->content + pos));
-	fail(outcome, "%s: byte %zu (page %zu) of the file on DAX has %s (%016lx), the reference %s (%016lx)\n",
+	fail(outcome,
+	     "%s: byte %zu (page %zu) of the file on DAX has %s (%016lx), the reference %s (%016lx)\n",
 	     when, pos, pos / PAGE, saw, *(uint64_t *)(dax->content + pos),
 	     expected, *(uint64_t *)(ref->content + pos));
 }
@@ -730,7 +731,7 @@ static void do_operation(const struct sequence *sequence,
 	if (sequence->tmpfs) {
 		ret = op_run(op, &twins[SIDE_TMPFS].side);
 		/* One that did it and one that did not are not alike */
-		if ((ret < 0) != (outcome->result < 0))
+		if (ret < 0 ? outcome->result >= 0 : outcome->result < 0)
 			outcome->no_tmpfs = true;
 	}
 	read_content(dax);
@@ -824,7 +825,8 @@ static void check_victim(const struct sequence *sequence, int fd,
 	if (sequence->write_pin)
 		device_write(dax, ++generation, layout->nr, 1);
 	if (victim_damage(fd, size) >= 0)
-		fail(outcome, "VICTIM DAMAGED: a file has changed that was given blocks of pages %s\n",
+		fail(outcome,
+		     "VICTIM DAMAGED: a file has changed that was given blocks of pages %s\n",
 		     list_pages(left, layout->nr));
 	device_read(dax, layout->nr);
 	for (i = 0; i < layout->nr; i++)
@@ -861,7 +863,8 @@ static void check_blocks(const struct layout *layout, unsigned int gen,
 		any |= reached[i];
 	}
 	if (any)
-		fail(outcome, "DMA REACHED BLOCKS THAT WERE LOST: what the device has just written is in those that were pages %s; of these, left have %s\n",
+		fail(outcome,
+		     "DMA REACHED BLOCKS THAT WERE LOST: what the device has just written is in those that were pages %s; of these, left have %s\n",
 		     list_pages(reached, layout->nr),
 		     list_pages(left, layout->nr));
 }
@@ -909,7 +912,8 @@ static void probe(const struct sequence *sequence, struct twin *twin,
 		shown[i] = is_token(buf, DEVICE, generation, i);
 	}
 	if (memcmp(shown, twin->kept, layout->nr))
-		fail(outcome, "HALF COHERENT on %s: the device sees what is written to pages %s, the file shows what the device writes to %s\n",
+		fail(outcome,
+		     "HALF COHERENT on %s: the device sees what is written to pages %s, the file shows what the device writes to %s\n",
 		     twin->side.name, list_pages(twin->kept, layout->nr),
 		     list_pages(shown, layout->nr));
 	if (twin == &twins[SIDE_DAX])
@@ -958,7 +962,8 @@ static void check_bounds(const struct sequence *sequence,
 		     list_pages(lost[SIDE_DAX], nr),
 		     list_pages(lost[SIDE_REFERENCE], nr));
 	if (!needed)
-		fail(outcome, "NEEDLESS LOSS: DAX has lost pages %s; left have %s, and replaced were %s\n",
+		fail(outcome,
+		     "NEEDLESS LOSS: DAX has lost pages %s; left have %s, and replaced were %s\n",
 		     list_pages(lost[SIDE_DAX], nr), list_pages(left, nr),
 		     list_pages(replaced, nr));
 	if (!tmpfs && sequence->tmpfs && !outcome->no_tmpfs &&
@@ -976,7 +981,8 @@ static void check_gone(const struct sequence *sequence,
 	struct twin *dax = &twins[SIDE_DAX];
 
 	memset(dax->kept, false, sizeof(dax->kept));
-	outcome->left = outcome->lost[SIDE_DAX] = layout->nr;
+	outcome->left = layout->nr;
+	outcome->lost[SIDE_DAX] = layout->nr;
 	outcome->lost[SIDE_REFERENCE] = layout->nr;
 	if (sequence->write_pin) {
 		device_write(dax, ++generation, layout->nr, 1);

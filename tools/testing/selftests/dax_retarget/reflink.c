@@ -37,6 +37,7 @@ struct exchange_range {
 	uint64_t length;
 	uint64_t flags;
 };
+
 #define EXCHANGE_RANGE	_IOW('X', 129, struct exchange_range)
 
 FIXTURE(reflink)
@@ -570,6 +571,7 @@ FIXTURE_VARIANT_ADD(copy_on_write, store) { .write = by_store };
 FIXTURE_VARIANT_ADD(copy_on_write, store_to_new_mapping) {
 	.write = by_store_to_new_mapping,
 };
+
 FIXTURE_VARIANT_ADD(copy_on_write, zero_edges) { .write = by_zeroing_edges };
 FIXTURE_VARIANT_ADD(copy_on_write, unshare) { .write = by_unshare };
 FIXTURE_VARIANT_ADD(copy_on_write, extent_size_hint) { .write = by_hint };
