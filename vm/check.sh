@@ -104,5 +104,5 @@ pair "equivalence to the page cache" --fs none \
 part "gup_longterm says the same, on and off" "$VM/gup-longterm.sh"
 # With its hook skipped the kernel warns, and shall.
 pair "controls" --allow 'WARNING:.*dax_retarget_assert_gone' \
-	"$selftests DAX_RETARGET_UMOUNT=1 $blocks ./controls.sh"
+	"$spare $selftests DAX_RETARGET_UMOUNT=1 DAX_RETARGET_SPARE=/dev/pmem1 $blocks ./controls.sh"
 sum
