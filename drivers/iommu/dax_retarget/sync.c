@@ -6,8 +6,8 @@
  * these to the persistence domain. fsync has to write them back, but looks for
  * what the CPU wrote: nothing tells it what a device did, and the DAX entry of a
  * pinned page, where dirtiness is kept, may be gone. So a pin for writing writes
- * back all that its device can have written, when a file is synced and when the
- * pin ends.
+ * back all that its device can have written: when a file is synced, when the pin
+ * ends, and when a hook takes pages back whose blocks may stay in a file.
  */
 
 #include <linux/bitmap.h>
