@@ -324,8 +324,9 @@ TEST_F(shrink, pinned_inode_stays)
 	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
 	deregister_all(self);
 	left = nr_inodes_in_use();
+	/* Inodes of processes that end meanwhile may be among them */
 	if (!variant->has_entries)
-		EXPECT_EQ((long)FILES, pinned - left);
+		EXPECT_LE((long)FILES, pinned - left);
 }
 
 TEST_HARNESS_MAIN
