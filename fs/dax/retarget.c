@@ -39,8 +39,8 @@ void dax_retarget_range(struct address_space *mapping, loff_t lstart,
 	if (first >= end || dax_retarget_broken(DAX_BREAK_HOOK))
 		return;
 	dax_retarget_file(mapping, first, end - 1,
-			  mapping_exiting(mapping) ? DAX_RETARGET_EVICT :
-						     DAX_RETARGET_TRUNCATE);
+			  mapping_exiting(mapping) ? DAX_RETARGET_REASON_EVICT :
+						     DAX_RETARGET_REASON_TRUNCATE);
 }
 
 /**
@@ -58,7 +58,7 @@ void dax_retarget_inode(struct inode *inode)
 
 	if (!dax_retarget_broken(DAX_BREAK_HOOK)) {
 		nr = dax_retarget_file(&inode->i_data, 0, ULONG_MAX,
-				       DAX_RETARGET_EVICT);
+				       DAX_RETARGET_REASON_EVICT);
 		WARN_ON_ONCE(nr && !is_bad_inode(inode));
 	}
 	dax_pinned_file_detach(&inode->i_data);

@@ -88,7 +88,8 @@ static inline bool dax_retarget_enabled(void)
 
 /* For consumers */
 struct dax_pin *dax_pin_create(struct device *dev, unsigned long start,
-			       unsigned long nr_pages, bool writable);
+			       unsigned long nr_pages, bool writable,
+			       const char *consumer);
 void dax_pin_limit_batch(struct dax_pin *pin, unsigned long start,
 			 unsigned long *nr_pages, unsigned int *max_segment);
 long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
@@ -100,6 +101,8 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 			unsigned long attrs);
 void dax_pin_end(struct dax_pin *pin);
 void dax_pin_free(struct dax_pin *pin);
+void dax_pin_set_handle(u32 handle);
+void dax_pin_change_handle(const char *consumer, u32 from, u32 to);
 
 /* For file systems and the mm; callers test mapping_dax_pinned() first */
 void dax_retarget_range(struct address_space *mapping, loff_t lstart,
@@ -125,7 +128,8 @@ static inline bool dax_retarget_enabled(void)
 static inline struct dax_pin *dax_pin_create(struct device *dev,
 					     unsigned long start,
 					     unsigned long nr_pages,
-					     bool writable)
+					     bool writable,
+					     const char *consumer)
 {
 	return NULL;
 }
@@ -167,6 +171,14 @@ static inline void dax_pin_end(struct dax_pin *pin)
 }
 
 static inline void dax_pin_free(struct dax_pin *pin)
+{
+}
+
+static inline void dax_pin_set_handle(u32 handle)
+{
+}
+
+static inline void dax_pin_change_handle(const char *consumer, u32 from, u32 to)
 {
 }
 

@@ -13,11 +13,15 @@
  */
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/dax_retarget.h>
+#include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/hashtable.h>
 #include <linux/pagemap.h>
 #include <linux/printk.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
@@ -67,6 +71,8 @@ static struct dax_pinned_file *file_find_or_add(struct address_space *mapping)
 	new->ranges = RB_ROOT_CACHED;
 	refcount_set(&new->refs, 1);
 	new->mapping = mapping;
+	new->dev = mapping->host->i_sb->s_dev;
+	new->ino = mapping->host->i_ino;
 
 	spin_lock(&files_lock);
 	file = find_locked(mapping);
@@ -95,7 +101,13 @@ static void unpin_mapping(struct address_space *mapping)
 	spin_unlock(&inode->i_lock);
 }
 
-static void file_put(struct dax_pinned_file *file)
+/**
+ * dax_pinned_file_put - drop a reference to a pinned file
+ * @file: the file
+ *
+ * Context: any but interrupts
+ */
+void dax_pinned_file_put(struct dax_pinned_file *file)
 {
 	bool last;
 
@@ -148,6 +160,20 @@ static struct dax_pin_range *range_before(struct dax_pin *pin,
 	return range;
 }
 
+/* The mutex, too, for those who look at a pin's ranges and not at a file's */
+static void set_last(struct dax_pin_range *range, unsigned long last)
+{
+	struct dax_pinned_file *file = range->file;
+
+	down_write(&file->rwsem);
+	mutex_lock(&range->pin->mutex);
+	interval_tree_remove(&range->node, &file->ranges);
+	range->node.last = last;
+	interval_tree_insert(&range->node, &file->ranges);
+	mutex_unlock(&range->pin->mutex);
+	up_write(&file->rwsem);
+}
+
 /**
  * dax_pin_add_range - let the hooks know that pages are about to be pinned
  * @pin: the pin
@@ -177,18 +203,14 @@ struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
 
 	range = range_before(pin, file, pgoff, first);
 	if (range) {
-		down_write(&file->rwsem);
-		interval_tree_remove(&range->node, &file->ranges);
-		range->node.last += nr;
-		interval_tree_insert(&range->node, &file->ranges);
-		up_write(&file->rwsem);
-		file_put(file);
+		set_last(range, range->node.last + nr);
+		dax_pinned_file_put(file);
 		goto out;
 	}
 
 	range = kzalloc(sizeof(*range), GFP_KERNEL_ACCOUNT);
 	if (!range) {
-		file_put(file);
+		dax_pinned_file_put(file);
 		return NULL;
 	}
 	range->pin = pin;
@@ -196,7 +218,9 @@ struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
 	range->first = first;
 	range->node.start = pgoff;
 	range->node.last = pgoff + nr - 1;
+	mutex_lock(&pin->mutex);
 	list_add_tail(&range->link, &pin->ranges);
+	mutex_unlock(&pin->mutex);
 
 	down_write(&file->rwsem);
 	interval_tree_insert(&range->node, &file->ranges);
@@ -226,8 +250,10 @@ void dax_pin_remove_range(struct dax_pin_range *range)
 	if (range->pin->writable)
 		atomic_long_dec(&file->nr_writable);
 
+	mutex_lock(&range->pin->mutex);
 	list_del(&range->link);
-	file_put(file);
+	mutex_unlock(&range->pin->mutex);
+	dax_pinned_file_put(file);
 	kfree(range);
 }
 
@@ -244,25 +270,22 @@ void dax_pin_remove_range(struct dax_pin_range *range)
 void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr)
 {
 	unsigned long pages = range->node.last - range->node.start + 1;
-	struct dax_pinned_file *file = range->file;
 	struct dax_pin *pin = range->pin;
 	unsigned long first = range->first + pages - nr;
+	unsigned long i;
 
 	if (!nr)
 		return;
 
-	if (pages == nr) {
+	if (pages == nr)
 		dax_pin_remove_range(range);
-	} else {
-		down_write(&file->rwsem);
-		interval_tree_remove(&range->node, &file->ranges);
-		range->node.last -= nr;
-		interval_tree_insert(&range->node, &file->ranges);
-		up_write(&file->rwsem);
-	}
+	else
+		set_last(range, range->node.last - nr);
 
 	/* No hook reaches these pages any more */
 	mutex_lock(&pin->mutex);
+	for (i = first; i < first + nr; i++)
+		pin->nr_retargeted -= test_bit(i, pin->retargeted);
 	bitmap_clear(pin->retargeted, first, nr);
 	mutex_unlock(&pin->mutex);
 }
@@ -295,6 +318,68 @@ static void range_clip(struct dax_pin_range *range, pgoff_t first, pgoff_t last,
 	*end = range->first + (last - range->node.start);
 }
 
+/*
+ * A name of the file within @buf, or NULL if none is known or short enough.
+ * Without a reference to inode or dentry, which could be the last: a pin keeps
+ * no file system from being unmounted, and nor does a look at it.
+ */
+static const char *find_path(struct dax_pinned_file *file, char *buf, int size)
+{
+	struct dentry *alias = NULL;
+	char *path = NULL;
+
+	rcu_read_lock();
+	spin_lock(&files_lock);
+	if (file->mapping)
+		alias = d_find_alias_rcu(file->mapping->host);
+	spin_unlock(&files_lock);
+	if (alias)
+		path = dentry_path_raw(alias, buf, size);
+	rcu_read_unlock();
+	return IS_ERR(path) ? NULL : path;
+}
+
+static void place_init(struct dax_event_place *place,
+		       struct dax_pinned_file *file)
+{
+	const char *path = NULL;
+
+	place->dev = file->dev;
+	place->ino = file->ino;
+	if (dax_event_wanted())
+		path = find_path(file, place->path, sizeof(place->path));
+	if (path)
+		memmove(place->path, path, strlen(path) + 1);
+	else
+		place->path[0] = '\0';
+}
+
+/*
+ * Take back what pages [@first, @last] of the file have in @range, and tell.
+ * Under the file's rwsem. Returns the number of pages.
+ */
+static unsigned long retarget_range(struct dax_pin_range *range, pgoff_t first,
+				    pgoff_t last, bool stays,
+				    enum dax_retarget_reason reason,
+				    struct dax_event_place *place,
+				    struct retarget_gather *gather)
+{
+	struct dax_pin *pin = range->pin;
+	unsigned long begin, end, nr;
+
+	range_clip(range, first, last, &begin, &end);
+	mutex_lock(&pin->mutex);
+	nr = dax_pin_retarget(pin, begin, end, stays, gather);
+	if (nr) {
+		place->offset = (u64)(range->node.start + begin -
+				      range->first) << PAGE_SHIFT;
+		dax_event(pin, begin, end - begin + 1, place, reason, nr);
+	}
+	mutex_unlock(&pin->mutex);
+	cond_resched();
+	return nr;
+}
+
 /**
  * dax_retarget_file - take pages of a file back from all devices
  * @mapping: pages of the file
@@ -314,6 +399,7 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 {
 	struct retarget_gather gather;
 	struct dax_pinned_file *file;
+	struct dax_event_place place;
 	struct dax_pin_range *range;
 	unsigned long nr = 0;
 	bool stays;
@@ -325,18 +411,13 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 	/* Pages below the end of the file may move in it, or to another */
 	stays = mapping->host->i_nlink &&
 		first < DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE);
+	place_init(&place, file);
 	retarget_gather_init(&gather);
 	down_read(&file->rwsem);
 	for (range = first_range(file, first, last); range;
-	     range = next_range(range, first, last)) {
-		unsigned long begin, end;
-
-		range_clip(range, first, last, &begin, &end);
-		mutex_lock(&range->pin->mutex);
-		nr += dax_pin_retarget(range->pin, begin, end, stays, &gather);
-		mutex_unlock(&range->pin->mutex);
-		cond_resched();
-	}
+	     range = next_range(range, first, last))
+		nr += retarget_range(range, first, last, stays, reason, &place,
+				     &gather);
 	retarget_gather_flush(&gather);
 	up_read(&file->rwsem);
 
@@ -345,7 +426,7 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 		trace_dax_retarget_file(mapping->host->i_sb->s_dev,
 					mapping->host->i_ino, first, last,
 					reason, nr);
-	file_put(file);
+	dax_pinned_file_put(file);
 	return nr;
 }
 
@@ -382,7 +463,7 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff)
 		mutex_unlock(&pin->mutex);
 	}
 	up_read(&file->rwsem);
-	file_put(file);
+	dax_pinned_file_put(file);
 	return reaches;
 }
 
@@ -401,14 +482,14 @@ static void visit_files(void (*visit)(struct dax_pinned_file *file, void *arg),
 		refcount_inc(&file->refs);
 		spin_unlock(&files_lock);
 		if (last)
-			file_put(last);
+			dax_pinned_file_put(last);
 		last = file;
 		visit(file, arg);
 		spin_lock(&files_lock);
 	}
 	spin_unlock(&files_lock);
 	if (last)
-		file_put(last);
+		dax_pinned_file_put(last);
 }
 
 /* Page frames, and what was found of them */
@@ -417,6 +498,19 @@ struct frames {
 	unsigned long nr;
 	unsigned long done;
 };
+
+/* Tell of pages [@begin, @end] of a pin, in @range. Under the pin's mutex. */
+static void frames_event(struct dax_pin_range *range, unsigned long begin,
+			 unsigned long end, enum dax_retarget_reason reason,
+			 unsigned long nr)
+{
+	struct dax_event_place place;
+
+	place_init(&place, range->file);
+	place.offset = (u64)(range->node.start + begin - range->first) <<
+		       PAGE_SHIFT;
+	dax_event(range->pin, begin, end - begin + 1, &place, reason, nr);
+}
 
 static void retarget_frames_of(struct dax_pinned_file *file, void *arg)
 {
@@ -428,14 +522,17 @@ static void retarget_frames_of(struct dax_pinned_file *file, void *arg)
 	down_read(&file->rwsem);
 	for (range = first_range(file, 0, ULONG_MAX); range;
 	     range = next_range(range, 0, ULONG_MAX)) {
-		unsigned long begin, end;
+		unsigned long begin, end, nr;
 
 		range_clip(range, 0, ULONG_MAX, &begin, &end);
 		mutex_lock(&range->pin->mutex);
-		frames->done += dax_pin_retarget_frames(range->pin, begin, end,
-							frames->pfn, frames->nr,
-							&gather);
+		nr = dax_pin_retarget_frames(range->pin, begin, end,
+					     frames->pfn, frames->nr, &gather);
+		if (nr)
+			frames_event(range, begin, end,
+				     DAX_RETARGET_REASON_REMOVE, nr);
 		mutex_unlock(&range->pin->mutex);
+		frames->done += nr;
 		cond_resched();
 	}
 	retarget_gather_flush(&gather);
@@ -460,7 +557,7 @@ unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr)
 
 	visit_files(retarget_frames_of, &frames);
 	if (frames.done)
-		trace_dax_retarget_file(0, 0, 0, 0, DAX_RETARGET_REMOVE,
+		trace_dax_retarget_file(0, 0, 0, 0, DAX_RETARGET_REASON_REMOVE,
 					frames.done);
 	return frames.done;
 }
@@ -473,12 +570,16 @@ static void report_failure_of(struct dax_pinned_file *file, void *arg)
 	down_read(&file->rwsem);
 	for (range = first_range(file, 0, ULONG_MAX); range;
 	     range = next_range(range, 0, ULONG_MAX)) {
-		unsigned long begin, end;
+		unsigned long begin, end, index;
 
 		range_clip(range, 0, ULONG_MAX, &begin, &end);
 		mutex_lock(&range->pin->mutex);
-		frames->done += dax_pin_report_failure(range->pin, begin, end,
-						       frames->pfn);
+		if (dax_pin_find_failure(range->pin, begin, end, frames->pfn,
+					 &index)) {
+			frames_event(range, index, index,
+				     DAX_RETARGET_REASON_MEMORY_FAILURE, 1);
+			dax_pin_count(range->pin, DAX_STAT_PAGES_FAILED, 1);
+		}
 		mutex_unlock(&range->pin->mutex);
 		cond_resched();
 	}
@@ -502,7 +603,6 @@ void dax_pins_memory_failure(unsigned long pfn)
 	if (dax_retarget_broken(DAX_BREAK_FAILURE))
 		return;
 	visit_files(report_failure_of, &frames);
-	dax_retarget_stat_add(DAX_STAT_PAGES_FAILED, frames.done);
 }
 
 /* Write back pages [@first, @last] of the file. Returns how many there were. */
@@ -577,7 +677,7 @@ void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
 	if (!file)
 		return;
 	sync_file(file, lstart >> PAGE_SHIFT, lend >> PAGE_SHIFT);
-	file_put(file);
+	dax_pinned_file_put(file);
 }
 
 static bool file_is_of(struct dax_pinned_file *file, struct super_block *sb)
@@ -647,4 +747,117 @@ bool dax_pins_write_to(struct super_block *sb)
 		pr_notice_ratelimited("dax_retarget: %s stays writable: a device can write to pinned files, which remounting read-only cannot stop\n",
 				      sb->s_id);
 	return found;
+}
+
+/**
+ * dax_pinned_file_path - find a name of a pinned file
+ * @file: the file
+ * @buf: memory for it
+ * @size: of @buf
+ * @path: gets the name, from the root of the file system, or %NULL if there is
+ *	  none that is known
+ *
+ * Context: does not sleep
+ * Return: true if the inode is in memory
+ */
+bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
+			  const char **path)
+{
+	bool known;
+
+	*path = find_path(file, buf, size);
+	spin_lock(&files_lock);
+	known = file->mapping;
+	spin_unlock(&files_lock);
+	return known;
+}
+
+static bool revocation_matches(struct dax_revocation *revocation,
+			       struct dax_pin *pin)
+{
+	if (revocation->id && revocation->id != pin->id)
+		return false;
+	if (revocation->device && strcmp(revocation->device, pin->stats->name))
+		return false;
+	if (revocation->owner && revocation->owner != pin->owner)
+		return false;
+	if (!revocation->allowed(pin, revocation->data))
+		return false;
+	revocation->matched++;
+	return true;
+}
+
+/* In [@first, @last] of the file, which is a window of what is to be revoked */
+static void revoke_window(struct dax_pinned_file *file, pgoff_t first,
+			  pgoff_t last, struct dax_revocation *revocation)
+{
+	struct retarget_gather gather;
+	struct dax_event_place place;
+	struct dax_pin_range *range;
+	bool placed = false;
+	unsigned long nr;
+
+	retarget_gather_init(&gather);
+	for (range = first_range(file, first, last); range;
+	     range = next_range(range, first, last)) {
+		struct dax_pin *pin = range->pin;
+
+		if (!revocation_matches(revocation, pin))
+			continue;
+		if (!placed)
+			place_init(&place, file);
+		placed = true;
+		/* The blocks stay in the file */
+		nr = retarget_range(range, first, last, true,
+				    DAX_RETARGET_REASON_REVOKE, &place,
+				    &gather);
+		if (nr && pin->revoked != revocation->number) {
+			pin->revoked = revocation->number;
+			revocation->pins++;
+		}
+		revocation->pages += nr;
+	}
+	retarget_gather_flush(&gather);
+}
+
+static void revoke_of(struct dax_pinned_file *file, void *arg)
+{
+	struct dax_revocation *revocation = arg;
+	pgoff_t first = revocation->first, last = revocation->last, end;
+	struct dax_pin_range *range;
+
+	if (revocation->by_dev && revocation->dev != file->dev)
+		return;
+	if (revocation->by_ino && revocation->ino != file->ino)
+		return;
+
+	/* What the devices wrote is written back; others shall not wait for all */
+	while (!fatal_signal_pending(current)) {
+		down_read(&file->rwsem);
+		range = first_range(file, first, last);
+		if (range) {
+			first = max(first, range->node.start);
+			end = min(last, first + DAX_SYNC_BATCH - 1);
+			revoke_window(file, first, end, revocation);
+		}
+		up_read(&file->rwsem);
+		if (!range || end == last)
+			return;
+		first = end + 1;
+		cond_resched();
+	}
+}
+
+/**
+ * dax_pins_revoke - take pages back because an administrator wants it
+ * @revocation: which; counts what was done
+ *
+ * Of a pin that is still being registered, what it has so far is taken. Ends early
+ * when the caller is killed.
+ *
+ * Context: one request at a time. May sleep.
+ */
+void dax_pins_revoke(struct dax_revocation *revocation)
+{
+	visit_files(revoke_of, revocation);
 }

@@ -34,28 +34,53 @@ static const struct {
 	{ "on", true },
 };
 
-static int __init dax_retarget_setup(char *str)
+/**
+ * dax_retarget_parse_mode - read the value of the boot parameter
+ * @mode: the value
+ * @on: gets what it means; false if it means nothing
+ *
+ * Context: any
+ * Return: false if it means nothing
+ */
+bool dax_retarget_parse_mode(const char *mode, bool *on)
 {
 	int i;
 
+	*on = false;
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
-		if (strcmp(str, modes[i].name))
+		if (strcmp(mode, modes[i].name))
 			continue;
-		if (modes[i].on)
-			static_branch_enable(&dax_retarget_key);
-		else
-			static_branch_disable(&dax_retarget_key);
-		return 1;
+		*on = modes[i].on;
+		return true;
 	}
+	return false;
+}
 
-	static_branch_disable(&dax_retarget_key);
-	pr_warn("dax_retarget: unknown mode \"%s\", staying off; known modes are \"off\" and \"on\"\n",
-		str);
+static int __init dax_retarget_setup(char *str)
+{
+	bool on;
+
+	if (!dax_retarget_parse_mode(str, &on))
+		pr_warn("dax_retarget: unknown mode \"%s\", staying off; known modes are \"off\" and \"on\"\n",
+			str);
+	if (on)
+		static_branch_enable(&dax_retarget_key);
+	else
+		static_branch_disable(&dax_retarget_key);
 	return 1;
 }
 __setup("dax_retarget=", dax_retarget_setup);
 
-static const char *refusal(struct device *dev, struct iommu_domain *domain)
+/**
+ * dax_retarget_refusal - why does a device not qualify?
+ * @dev: the device
+ * @domain: its IOMMU domain, or %NULL
+ *
+ * Context: a driver is bound to @dev, so that its domain stays
+ * Return: the reason, for an administrator, or %NULL if it does
+ */
+const char *dax_retarget_refusal(struct device *dev,
+				 struct iommu_domain *domain)
 {
 	if (!domain || !use_dma_iommu(dev))
 		return "no IOMMU translates the device's DMA";
@@ -103,7 +128,7 @@ struct iommu_domain *dax_retarget_domain(struct device *dev)
 	}
 
 	domain = iommu_get_domain_for_dev(dev);
-	why = refusal(dev, domain);
+	why = dax_retarget_refusal(dev, domain);
 	if (why) {
 		trace_dax_pin_refused(dev, why);
 		return NULL;

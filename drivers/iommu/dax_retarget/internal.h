@@ -21,18 +21,10 @@
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/uidgid.h>
 
-/**
- * enum dax_retarget_reason - why pages of a pin are retargeted
- * @DAX_RETARGET_TRUNCATE: their blocks leave the file
- * @DAX_RETARGET_EVICT: the inode leaves memory
- * @DAX_RETARGET_REMOVE: the persistent memory itself goes away
- */
-enum dax_retarget_reason {
-	DAX_RETARGET_TRUNCATE,
-	DAX_RETARGET_EVICT,
-	DAX_RETARGET_REMOVE,
-};
+#include <uapi/linux/dax_retarget_netlink.h>
 
 /**
  * enum dax_pin_state - phases of a pin's life, in order
@@ -90,8 +82,23 @@ struct dax_pin_extent {
  * @sgt: mapped scatterlist, when live
  * @dir: direction @sgt is mapped for
  * @attrs: DMA attributes @sgt is mapped with
- * @ranges: struct dax_pin_range of the pin, in order of index; used by the task
- *          that registers or ends the pin only
+ * @ranges: struct dax_pin_range of the pin, in order of index; changed under
+ *          @mutex by the task that registers or ends the pin
+ * @nr_pinned: pages in @extents
+ * @nr_retargeted: bits in @retargeted
+ * @refs: one for the consumer and each reader of the table of pins
+ * @id: number in the table of pins, or 0
+ * @stats: counters of @dev
+ * @consumer: name of the consumer's device
+ * @handle: number of the consumer's object, or -1
+ * @nameless: link of pins without @handle
+ * @registrar: thread that registers the pin
+ * @cred: of the owner
+ * @owner: thread group that registered the pin
+ * @owner_start: when it started, in nanoseconds since boot
+ * @comm: its name
+ * @created: when the pin got its first page, in nanoseconds since boot
+ * @revoked: last request of revocation that took pages from it
  */
 struct dax_pin {
 	struct mutex mutex;	/* taken last, see above */
@@ -114,11 +121,29 @@ struct dax_pin {
 	enum dma_data_direction dir;
 	unsigned long attrs;
 	struct list_head ranges;
+	unsigned long nr_pinned;
+	unsigned long nr_retargeted;
+
+	/* For administrators, see owner.c */
+	refcount_t refs;
+	u32 id;
+	struct dax_device_stats *stats;
+	char *consumer;
+	s64 handle;
+	struct list_head nameless;
+	struct pid *registrar;
+	const struct cred *cred;
+	struct pid *owner;
+	u64 owner_start;
+	char comm[TASK_COMM_LEN];
+	u64 created;
+	u64 revoked;
 };
 
 /**
  * struct dax_pin_range - contiguous pages of one file in a pin
- * @node: page offsets in the file; protected by the file's rwsem
+ * @node: page offsets in the file; changed under the file's rwsem and the pin's
+ *        mutex
  * @pin: the pin, which outlives its ranges
  * @file: the file, on which each range holds a reference
  * @first: index, within the pin, of the page at @node.start
@@ -139,6 +164,8 @@ struct dax_pin_range {
  *
  * Does not keep the inode: it outlives the file where a pin does.
  *
+ * @dev: block device of the file system
+ * @ino: inode number
  * @rwsem: for write to change @ranges or the bounds of one; for read by a hook,
  *         from before the first replaced entry until after the flush, so that
  *         no pin, hence no domain, goes away in between
@@ -150,6 +177,8 @@ struct dax_pin_range {
  * @hash: in the table of files
  */
 struct dax_pinned_file {
+	dev_t dev;
+	u64 ino;
 	struct rw_semaphore rwsem;
 	struct rb_root_cached ranges;
 	atomic_long_t nr_writable;
@@ -164,19 +193,133 @@ struct dax_pinned_file {
 /**
  * struct retarget_gather - flushes that a hook owes
  * @nr: used elements of @slot
- * @slot: what to invalidate in which domain
+ * @slot: what to invalidate in which domain, and whom to count it for
  */
 struct retarget_gather {
 	unsigned int nr;
 	struct {
 		struct iommu_domain *domain;
+		struct dax_device_stats *stats;
 		struct iommu_iotlb_gather iotlb;
 	} slot[RETARGET_DOMAINS];
 };
 
 /* gate.c */
+bool dax_retarget_parse_mode(const char *mode, bool *on);
 struct iommu_domain *dax_retarget_domain(struct device *dev);
+const char *dax_retarget_refusal(struct device *dev,
+				 struct iommu_domain *domain);
 void dax_pin_refused(struct dax_pin *pin, const char *why);
+
+/* owner.c */
+int dax_pin_publish(struct dax_pin *pin);
+void dax_pin_unpublish(struct dax_pin *pin);
+struct dax_pin *dax_pin_get_next(unsigned long id);
+void dax_pin_put(struct dax_pin *pin);
+
+/**
+ * struct dax_event_place - where in which file
+ * @dev: block device of the file system
+ * @ino: inode number
+ * @offset: first byte
+ * @path: a path from the root of the file system, or empty
+ */
+struct dax_event_place {
+	dev_t dev;
+	u64 ino;
+	u64 offset;
+	char path[128];
+};
+
+/**
+ * struct dax_event - pages of a pin were taken back, or failed
+ * @number: of the event, from 1
+ * @lost: events before this one that were not sent
+ * @time: in nanoseconds since boot
+ * @reason: why
+ * @count: pages taken back, or failed
+ * @place: range of the file
+ * @length: of the range in bytes
+ * @iova: of the range, or 0
+ * @pin: number of the pin
+ * @stats: for the name of the device
+ * @consumer: as in the pin
+ * @handle: as in the pin
+ * @owner: as in the pin, with a reference
+ * @owner_start: as in the pin
+ * @comm: as in the pin
+ * @uid: effective user of the owner
+ * @writable: as in the pin
+ * @pages: pages in the pin
+ * @retargeted: those that were taken back, this time included
+ */
+struct dax_event {
+	u64 number;
+	u64 lost;
+	u64 time;
+	enum dax_retarget_reason reason;
+	unsigned long count;
+	struct dax_event_place place;
+	u64 length;
+	u64 iova;
+	u32 pin;
+	struct dax_device_stats *stats;
+	char consumer[64];
+	s64 handle;
+	struct pid *owner;
+	u64 owner_start;
+	char comm[TASK_COMM_LEN];
+	kuid_t uid;
+	bool writable;
+	unsigned long pages;
+	unsigned long retargeted;
+};
+
+/* event.c */
+void dax_event(struct dax_pin *pin, unsigned long index, unsigned long nr,
+	       const struct dax_event_place *where,
+	       enum dax_retarget_reason reason, unsigned long count);
+void dax_event_totals(u64 *all, u64 *missed);
+
+/* netlink.c */
+bool dax_event_wanted(void);
+bool dax_event_send(const struct dax_event *event);
+
+/**
+ * struct dax_revocation - what an administrator wants to be taken back
+ * @number: of the request
+ * @allowed: may the pin be taken from? Sees pins that match all else.
+ * @data: for @allowed
+ * @id: of the pin, or 0
+ * @device: name of the device, or %NULL
+ * @owner: process, or %NULL
+ * @by_dev: only of the file system on @dev
+ * @by_ino: only of the file @ino
+ * @dev: block device
+ * @ino: inode number
+ * @first: first page offset
+ * @last: last page offset
+ * @pins: gets the number of pins that pages were taken from
+ * @pages: gets the number of pages taken back
+ * @matched: gets how many ranges matched
+ */
+struct dax_revocation {
+	u64 number;
+	bool (*allowed)(struct dax_pin *pin, void *data);
+	void *data;
+	u32 id;
+	const char *device;
+	struct pid *owner;
+	bool by_dev;
+	bool by_ino;
+	dev_t dev;
+	u64 ino;
+	pgoff_t first;
+	pgoff_t last;
+	unsigned long pins;
+	unsigned long pages;
+	unsigned long matched;
+};
 
 /* file.c */
 struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
@@ -189,10 +332,17 @@ unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 				pgoff_t last, enum dax_retarget_reason reason);
 unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr);
 unsigned long dax_pinned_files_sync(struct super_block *sb);
+void dax_pinned_file_put(struct dax_pinned_file *file);
+bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
+			  const char **path);
+void dax_pins_revoke(struct dax_revocation *revocation);
 void dax_pinned_file_detach(struct address_space *mapping);
 bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
 
 /* pin.c */
+struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
+			      unsigned long start, unsigned long nr_pages,
+			      bool writable, const char *consumer);
 int dax_pin_prepare(struct dax_pin *pin, unsigned long nr);
 void dax_pin_add_frames(struct dax_pin *pin, unsigned long first,
 			struct page **pages, unsigned long nr, bool cached);
@@ -210,8 +360,9 @@ unsigned long dax_pin_retarget_frames(struct dax_pin *pin, unsigned long first,
 				      unsigned long nr,
 				      struct retarget_gather *gather);
 void dax_pin_apply_marks(struct dax_pin *pin, struct retarget_gather *gather);
-unsigned long dax_pin_report_failure(struct dax_pin *pin, unsigned long first,
-				     unsigned long last, unsigned long pfn);
+bool dax_pin_find_failure(struct dax_pin *pin, unsigned long first,
+			  unsigned long last, unsigned long pfn,
+			  unsigned long *index);
 
 /* sync.c */
 
@@ -236,13 +387,30 @@ enum dax_retarget_stat {
 	/* What happened since boot */
 	DAX_STAT_PAGES_RETARGETED,
 	DAX_STAT_HOOKS,
+	DAX_STAT_RETARGETS,
 	DAX_STAT_FLUSHES,
 	DAX_STAT_PAGES_FLUSHED,
 	DAX_STAT_PAGES_FAILED,
 	DAX_STAT_NR,
 };
 
+/**
+ * struct dax_device_stats - the same for one device
+ * @next: in the list of all; never removed, as devices come back
+ * @name: of the device
+ * @stat: counters
+ */
+struct dax_device_stats {
+	struct dax_device_stats *next;
+	char *name;
+	atomic_long_t stat[DAX_STAT_NR];
+};
+
 void dax_retarget_stat_add(enum dax_retarget_stat stat, long value);
+void dax_pin_count(struct dax_pin *pin, enum dax_retarget_stat stat,
+		   long value);
+struct dax_device_stats *dax_device_stats(const char *name);
+const struct dax_device_stats *dax_device_stats_find(const char *name);
 
 /* test.c */
 

@@ -49,19 +49,63 @@
 #include <trace/events/dax_retarget.h>
 
 /**
+ * dax_pin_alloc - allocate a pin
+ * @dev: the device that does the DMA
+ * @domain: its IOMMU domain
+ * @start: user address of the region, page aligned
+ * @nr_pages: pages of the region
+ * @writable: may the device write?
+ * @consumer: name of the consumer's device, for administrators
+ *
+ * Context: may sleep
+ * Return: the pin, or %NULL if there is no memory
+ */
+struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
+			      unsigned long start, unsigned long nr_pages,
+			      bool writable, const char *consumer)
+{
+	struct dax_pin *pin;
+
+	pin = kzalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
+	if (!pin)
+		return NULL;
+	pin->consumer = kstrdup(consumer, GFP_KERNEL_ACCOUNT);
+	if (!pin->consumer) {
+		kfree(pin);
+		return NULL;
+	}
+	mutex_init(&pin->mutex);
+	refcount_set(&pin->refs, 1);
+	pin->handle = -1;
+	INIT_LIST_HEAD(&pin->nameless);
+	INIT_LIST_HEAD(&pin->tables);
+	INIT_LIST_HEAD(&pin->ranges);
+	pin->state = DAX_PIN_REGISTERING;
+	pin->dev = dev;
+	pin->domain = domain;
+	pin->start = start;
+	pin->nr_pages = nr_pages;
+	pin->writable = writable;
+	pin->dir = writable ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
+	return pin;
+}
+
+/**
  * dax_pin_create - begin a pin
  * @dev: the device that does the DMA; %NULL for one without DMA of its own
  * @start: user address of the region, page aligned
  * @nr_pages: pages of the region
  * @writable: may the device write?
+ * @consumer: name of the consumer's device, for administrators
  *
  * Context: process context, a driver is bound to @dev. May sleep.
- * Return: the pin, to be freed by dax_pin_free(), or %NULL if the region has to
- *	   do without: the kernel was not booted with dax_retarget=on, the device
- *	   does not qualify, or there is no memory.
+ * Return: the pin, to be freed by dax_pin_free(); %NULL if the region has to do
+ *	   without, since the kernel was not booted with dax_retarget=on or the
+ *	   device does not qualify; or ERR_PTR(-ENOMEM)
  */
 struct dax_pin *dax_pin_create(struct device *dev, unsigned long start,
-			       unsigned long nr_pages, bool writable)
+			       unsigned long nr_pages, bool writable,
+			       const char *consumer)
 {
 	struct iommu_domain *domain;
 	struct dax_pin *pin;
@@ -72,22 +116,8 @@ struct dax_pin *dax_pin_create(struct device *dev, unsigned long start,
 	domain = dax_retarget_domain(dev);
 	if (!domain)
 		return NULL;
-
-	pin = kzalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
-	if (!pin)
-		return NULL;
-	mutex_init(&pin->mutex);
-	INIT_LIST_HEAD(&pin->tables);
-	INIT_LIST_HEAD(&pin->ranges);
-	pin->state = DAX_PIN_REGISTERING;
-	pin->dev = dev;
-	pin->domain = domain;
-	pin->start = start;
-	pin->nr_pages = nr_pages;
-	pin->writable = writable;
-	pin->dir = writable ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
-	dax_retarget_stat_add(DAX_STAT_PINS, 1);
-	return pin;
+	pin = dax_pin_alloc(dev, domain, start, nr_pages, writable, consumer);
+	return pin ?: ERR_PTR(-ENOMEM);
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_create, DAX_RETARGET);
 
@@ -105,19 +135,26 @@ int dax_pin_prepare(struct dax_pin *pin, unsigned long nr)
 {
 	struct dax_pin_extent *extents, *old;
 	unsigned long max;
-
-	if (!pin->scratch) {
-		pin->scratch = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-		if (!pin->scratch)
-			return -ENOMEM;
-		dax_retarget_stat_add(DAX_STAT_SCRATCH_PAGES, 1);
-	}
+	int ret;
 
 	if (!pin->retargeted) {
 		pin->retargeted = kvcalloc(BITS_TO_LONGS(pin->nr_pages),
 					   sizeof(long), GFP_KERNEL_ACCOUNT);
 		if (!pin->retargeted)
 			return -ENOMEM;
+	}
+
+	if (!pin->id) {
+		ret = dax_pin_publish(pin);
+		if (ret)
+			return ret;
+	}
+
+	if (!pin->scratch) {
+		pin->scratch = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		if (!pin->scratch)
+			return -ENOMEM;
+		dax_pin_count(pin, DAX_STAT_SCRATCH_PAGES, 1);
 	}
 
 	if (pin->nr_extents + nr <= pin->max_extents)
@@ -173,8 +210,9 @@ void dax_pin_add_frames(struct dax_pin *pin, unsigned long first,
 		extent->nr = 1;
 		extent->pfn = pfn;
 	}
+	pin->nr_pinned += nr;
 	mutex_unlock(&pin->mutex);
-	dax_retarget_stat_add(DAX_STAT_PAGES_PINNED, nr);
+	dax_pin_count(pin, DAX_STAT_PAGES_PINNED, nr);
 }
 
 /**
@@ -313,7 +351,7 @@ static void trim_tables(struct dax_pin *pin)
 
 	pin->nr_tables = pin->domain->ops->retarget->needed(pin->domain,
 				pin->iova, (size_t)pin->nr_pages << PAGE_SHIFT);
-	dax_retarget_stat_add(DAX_STAT_TABLE_PAGES, pin->nr_tables);
+	dax_pin_count(pin, DAX_STAT_TABLE_PAGES, pin->nr_tables);
 	for (n = 0; n < pin->nr_tables && !list_empty(&pin->tables); n++)
 		list_move(pin->tables.next, &kept);
 	iommu_put_pages_list(&pin->tables);
@@ -432,18 +470,14 @@ static void pin_leave_index(struct dax_pin *pin)
 
 static void account_end(struct dax_pin *pin)
 {
-	unsigned long i, nr = 0;
-
-	for (i = 0; i < pin->nr_extents; i++)
-		nr += pin->extents[i].nr;
-	dax_retarget_stat_add(DAX_STAT_PAGES_PINNED, -nr);
+	if (!pin->id)
+		return;
+	dax_pin_count(pin, DAX_STAT_PAGES_PINNED, -pin->nr_pinned);
 	if (pin->scratch)
-		dax_retarget_stat_add(DAX_STAT_SCRATCH_PAGES, -1);
-	dax_retarget_stat_add(DAX_STAT_TABLE_PAGES, -pin->nr_tables);
-	dax_retarget_stat_add(DAX_STAT_PINS, -1);
-	if (pin->retargeted)
-		trace_dax_pin_end(pin, bitmap_weight(pin->retargeted,
-						     pin->nr_pages));
+		dax_pin_count(pin, DAX_STAT_SCRATCH_PAGES, -1);
+	dax_pin_count(pin, DAX_STAT_TABLE_PAGES, -pin->nr_tables);
+	trace_dax_pin_end(pin, pin->nr_retargeted);
+	dax_pin_unpublish(pin);
 }
 
 /**
@@ -487,10 +521,7 @@ EXPORT_SYMBOL_NS_GPL(dax_pin_end, DAX_RETARGET);
  */
 void dax_pin_free(struct dax_pin *pin)
 {
-	if (!pin)
-		return;
-	kvfree(pin->extents);
-	kvfree(pin->retargeted);
-	kfree(pin);
+	if (pin)
+		dax_pin_put(pin);
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_free, DAX_RETARGET);

@@ -44,25 +44,27 @@ void retarget_gather_flush(struct retarget_gather *gather)
 		if (!dax_retarget_broken(DAX_BREAK_FLUSH))
 			domain->ops->retarget->sync(domain, iotlb);
 		trace_dax_retarget_flush(domain, iotlb->start, iotlb->end);
+		atomic_long_inc(&gather->slot[i].stats->stat[DAX_STAT_FLUSHES]);
 	}
 	dax_retarget_stat_add(DAX_STAT_FLUSHES, gather->nr);
 	gather->nr = 0;
 }
 
 static struct iommu_iotlb_gather *gather_for(struct retarget_gather *gather,
-					     struct iommu_domain *domain)
+					     struct dax_pin *pin)
 {
 	unsigned int i;
 
 	for (i = 0; i < gather->nr; i++)
-		if (gather->slot[i].domain == domain)
+		if (gather->slot[i].domain == pin->domain)
 			return &gather->slot[i].iotlb;
 
 	if (gather->nr == RETARGET_DOMAINS)
 		retarget_gather_flush(gather);
 
 	i = gather->nr++;
-	gather->slot[i].domain = domain;
+	gather->slot[i].domain = pin->domain;
+	gather->slot[i].stats = pin->stats;
 	iommu_iotlb_gather_init(&gather->slot[i].iotlb);
 	return &gather->slot[i].iotlb;
 }
@@ -141,7 +143,7 @@ unsigned long dax_pin_retarget(struct dax_pin *pin, unsigned long first,
 		return 0;
 
 	if (pin->state == DAX_PIN_LIVE) {
-		iotlb = gather_for(gather, pin->domain);
+		iotlb = gather_for(gather, pin);
 		iommu_iotlb_gather_add_range(iotlb,
 					     pin->iova + (first << PAGE_SHIFT),
 					     (last - first + 1) << PAGE_SHIFT);
@@ -165,7 +167,9 @@ unsigned long dax_pin_retarget(struct dax_pin *pin, unsigned long first,
 	bitmap_set(pin->retargeted, first, last - first + 1);
 
 	if (nr) {
-		dax_retarget_stat_add(DAX_STAT_PAGES_RETARGETED, nr);
+		pin->nr_retargeted += nr;
+		dax_pin_count(pin, DAX_STAT_PAGES_RETARGETED, nr);
+		dax_pin_count(pin, DAX_STAT_RETARGETS, 1);
 		trace_dax_retarget(pin, first, last, nr);
 	}
 	return nr;
@@ -217,17 +221,19 @@ unsigned long dax_pin_retarget_frames(struct dax_pin *pin, unsigned long first,
 }
 
 /**
- * dax_pin_report_failure - report if a device reaches a frame with an error
+ * dax_pin_find_failure - does a device reach a frame with an error?
  * @pin: the pin
  * @first: index of the first page to consider
  * @last: index of the last page to consider
  * @pfn: page frame number
+ * @index: gets the index of the page
  *
  * Context: under @pin's mutex. May sleep; does not allocate.
- * Return: 1 if it does, else 0
+ * Return: true if it does
  */
-unsigned long dax_pin_report_failure(struct dax_pin *pin, unsigned long first,
-				     unsigned long last, unsigned long pfn)
+bool dax_pin_find_failure(struct dax_pin *pin, unsigned long first,
+			  unsigned long last, unsigned long pfn,
+			  unsigned long *index)
 {
 	unsigned long i;
 
@@ -235,19 +241,20 @@ unsigned long dax_pin_report_failure(struct dax_pin *pin, unsigned long first,
 
 	for (i = dax_pin_find_extent(pin, first); i < pin->nr_extents; i++) {
 		struct dax_pin_extent *extent = &pin->extents[i];
-		unsigned long index = extent->first + (pfn - extent->pfn);
 
 		if (extent->first > last)
 			break;
-		if (pfn < extent->pfn || pfn >= extent->pfn + extent->nr ||
-		    index < first || index > last)
+		if (pfn < extent->pfn || pfn >= extent->pfn + extent->nr)
 			continue;
-		if (test_bit(index, pin->retargeted))
-			return 0;
-		trace_dax_pin_memory_failure(pin, index, pfn);
-		return 1;
+		*index = extent->first + (pfn - extent->pfn);
+		if (*index < first || *index > last)
+			continue;
+		if (test_bit(*index, pin->retargeted))
+			return false;
+		trace_dax_pin_memory_failure(pin, *index, pfn);
+		return true;
 	}
-	return 0;
+	return false;
 }
 
 /**
@@ -261,7 +268,7 @@ unsigned long dax_pin_report_failure(struct dax_pin *pin, unsigned long first,
  */
 void dax_pin_apply_marks(struct dax_pin *pin, struct retarget_gather *gather)
 {
-	struct iommu_iotlb_gather *iotlb = gather_for(gather, pin->domain);
+	struct iommu_iotlb_gather *iotlb = gather_for(gather, pin);
 	unsigned long begin, end;
 
 	lockdep_assert_held(&pin->mutex);

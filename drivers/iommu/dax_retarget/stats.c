@@ -10,11 +10,15 @@
 #include <linux/atomic.h>
 #include <linux/debugfs.h>
 #include <linux/init.h>
+#include <linux/mutex.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 
 #include "internal.h"
 
 static atomic_long_t stats[DAX_STAT_NR];
+static struct dax_device_stats *devices;
 
 static const char * const names[DAX_STAT_NR] = {
 	[DAX_STAT_PINS]			= "pins",
@@ -24,6 +28,7 @@ static const char * const names[DAX_STAT_NR] = {
 	[DAX_STAT_TABLE_PAGES]		= "table_pages",
 	[DAX_STAT_PAGES_RETARGETED]	= "pages_retargeted",
 	[DAX_STAT_HOOKS]		= "hooks",
+	[DAX_STAT_RETARGETS]		= "retargets",
 	[DAX_STAT_FLUSHES]		= "flushes",
 	[DAX_STAT_PAGES_FLUSHED]	= "pages_flushed",
 	[DAX_STAT_PAGES_FAILED]		= "pages_failed",
@@ -39,6 +44,71 @@ static const char * const names[DAX_STAT_NR] = {
 void dax_retarget_stat_add(enum dax_retarget_stat stat, long value)
 {
 	atomic_long_add(value, &stats[stat]);
+}
+
+/**
+ * dax_pin_count - count for a pin's device, and for all
+ * @pin: a pin that was published
+ * @stat: which counter
+ * @value: what to add to it
+ *
+ * Context: any
+ */
+void dax_pin_count(struct dax_pin *pin, enum dax_retarget_stat stat, long value)
+{
+	atomic_long_add(value, &pin->stats->stat[stat]);
+	dax_retarget_stat_add(stat, value);
+}
+
+/**
+ * dax_device_stats_find - find the counters of a device
+ * @name: of the device
+ *
+ * Context: any
+ * Return: the counters, or %NULL if it never had a pin
+ */
+const struct dax_device_stats *dax_device_stats_find(const char *name)
+{
+	struct dax_device_stats *device;
+
+	/* With dax_device_stats(): what is in the list is complete */
+	for (device = smp_load_acquire(&devices); device; device = device->next)
+		if (!strcmp(device->name, name))
+			return device;
+	return NULL;
+}
+
+/**
+ * dax_device_stats - find or make the counters of a device
+ * @name: of the device
+ *
+ * Context: may sleep
+ * Return: the counters, which stay, or %NULL if there is no memory
+ */
+struct dax_device_stats *dax_device_stats(const char *name)
+{
+	static DEFINE_MUTEX(mutex);
+	struct dax_device_stats *device;
+
+	mutex_lock(&mutex);
+	device = (struct dax_device_stats *)dax_device_stats_find(name);
+	if (device)
+		goto out;
+	device = kzalloc(sizeof(*device), GFP_KERNEL);
+	if (!device)
+		goto out;
+	device->name = kstrdup(name, GFP_KERNEL);
+	if (!device->name) {
+		kfree(device);
+		device = NULL;
+		goto out;
+	}
+	device->next = devices;
+	/* Readers take no lock, see dax_device_stats_find() */
+	smp_store_release(&devices, device);
+out:
+	mutex_unlock(&mutex);
+	return device;
 }
 
 static int stats_show(struct seq_file *m, void *unused)

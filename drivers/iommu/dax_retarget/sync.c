@@ -68,7 +68,7 @@ unsigned long dax_pin_write_back_locked(struct dax_pin *pin,
 		}
 	}
 	if (nr) {
-		dax_retarget_stat_add(DAX_STAT_PAGES_FLUSHED, nr);
+		dax_pin_count(pin, DAX_STAT_PAGES_FLUSHED, nr);
 		trace_dax_pin_sync(pin, first, nr);
 	}
 	return nr;

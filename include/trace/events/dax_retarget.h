@@ -10,10 +10,11 @@
 
 #ifndef _TRACE_DAX_RETARGET_REASONS
 #define _TRACE_DAX_RETARGET_REASONS
-#define DAX_RETARGET_REASONS				\
-	{ DAX_RETARGET_TRUNCATE,	"truncate" },	\
-	{ DAX_RETARGET_EVICT,		"evict" },	\
-	{ DAX_RETARGET_REMOVE,		"remove" }
+#define DAX_RETARGET_REASONS					\
+	{ DAX_RETARGET_REASON_TRUNCATE,	"truncate" },		\
+	{ DAX_RETARGET_REASON_EVICT,	"evict" },		\
+	{ DAX_RETARGET_REASON_REMOVE,	"remove" },		\
+	{ DAX_RETARGET_REASON_REVOKE,	"revoke" }
 #endif
 
 TRACE_EVENT(dax_pin_refused,

@@ -1,0 +1,641 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX retarget: what administrators see and do
+ *
+ * The generic netlink family "dax-retarget", which is described in
+ * Documentation/netlink/specs/dax-retarget.yaml. What is here fills the messages
+ * and decides who may see what:
+ *
+ * - a user sees the pins that his own processes made, where his pid namespace
+ *   knows them;
+ * - CAP_SYS_ADMIN in a user namespace shows, and lets revoke, the pins of that
+ *   namespace and those below;
+ * - processes that the pid namespace does not know have no number there; the
+ *   user's number is that of the user namespace;
+ * - paths, which may be out of a user's reach, and IOVAs are for CAP_SYS_ADMIN in
+ *   the initial user namespace;
+ * - events tell of all, so they are for CAP_SYS_ADMIN in the initial network
+ *   namespace, and speak of the initial namespaces.
+ *
+ * Who asks counts, not who reads the rest of the answer.
+ */
+
+#include <linux/cred.h>
+#include <linux/dax_retarget.h>
+#include <linux/device.h>
+#include <linux/init.h>
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/timekeeping.h>
+#include <linux/user_namespace.h>
+#include <net/genetlink.h>
+#include <net/net_namespace.h>
+
+#include "internal.h"
+#include "netlink-gen.h"
+
+/* A dump of pins: who asked, and where it is */
+struct pin_dump {
+	const struct cred *cred;
+	struct pid_namespace *pid_ns;
+	bool admin;		/* in the user namespace of @cred */
+	unsigned long id;	/* of the pin */
+	unsigned long range;	/* how many of its ranges are done */
+};
+
+static bool may_see(struct pin_dump *dump, struct dax_pin *pin)
+{
+	return (uid_eq(pin->cred->euid, dump->cred->euid) &&
+		pid_nr_ns(pin->owner, dump->pid_ns)) ||
+	       (dump->admin &&
+		in_userns(dump->cred->user_ns, pin->cred->user_ns));
+}
+
+static bool may_see_all(struct pin_dump *dump)
+{
+	return dump->admin && dump->cred->user_ns == &init_user_ns;
+}
+
+/* What is the same for all ranges of a pin */
+static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
+		   struct dax_pin *pin)
+{
+	pid_t pid = pid_nr_ns(pin->owner, dump->pid_ns);
+	s64 handle = READ_ONCE(pin->handle);
+	u32 state;
+
+	switch (pin->state) {
+	case DAX_PIN_REGISTERING:
+		state = DAX_RETARGET_STATE_REGISTERING;
+		break;
+	case DAX_PIN_LIVE:
+		state = DAX_RETARGET_STATE_LIVE;
+		break;
+	default:
+		state = DAX_RETARGET_STATE_ENDING;
+		break;
+	}
+
+	if (nla_put_u32(skb, DAX_RETARGET_A_PIN_ID, pin->id) ||
+	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE, pin->stats->name) ||
+	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, pin->consumer) ||
+	    (handle >= 0 &&
+	     nla_put_u32(skb, DAX_RETARGET_A_PIN_HANDLE, handle)) ||
+	    (pid && nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid)) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
+			 pin->owner_start) ||
+	    nla_put_string(skb, DAX_RETARGET_A_PIN_COMM, pin->comm) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_UID,
+			from_kuid_munged(dump->cred->user_ns,
+					 pin->cred->euid)) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_AGE,
+			 ktime_get_boottime_ns() - pin->created) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ACCESS, pin->writable ?
+			DAX_RETARGET_ACCESS_WRITE : DAX_RETARGET_ACCESS_READ) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_STATE, state) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES, pin->nr_pinned) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES_RETARGETED,
+			 pin->nr_retargeted) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PAGE_SIZE, PAGE_SIZE))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* What a range adds. Under the pin's mutex. @buf is of PATH_MAX. */
+static int put_range(struct sk_buff *skb, struct pin_dump *dump,
+		     struct dax_pin_range *range, char *buf, bool alone)
+{
+	struct dax_pin *pin = range->pin;
+	u64 nr = range->node.last - range->node.start + 1;
+	const char *path;
+	bool known;
+
+	known = dax_pinned_file_path(range->file, buf, PATH_MAX, &path);
+	if (nla_put_u32(skb, DAX_RETARGET_A_PIN_MAJOR,
+			MAJOR(range->file->dev)) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_MINOR,
+			MINOR(range->file->dev)) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_INODE, range->file->ino) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_OFFSET,
+			 (u64)range->node.start << PAGE_SHIFT) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_LENGTH, nr << PAGE_SHIFT) ||
+	    (!known && nla_put_flag(skb, DAX_RETARGET_A_PIN_GONE)))
+		return -EMSGSIZE;
+	if (!may_see_all(dump))
+		return 0;
+	if (pin->state == DAX_PIN_LIVE &&
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_IOVA,
+			 pin->iova + ((u64)range->first << PAGE_SHIFT)))
+		return -EMSGSIZE;
+	/* One that does not fit into a message of its own is left out */
+	if (path && nla_put_string(skb, DAX_RETARGET_A_PIN_PATH, path) &&
+	    !alone)
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* Add a message for each range that is left, as many as there is space for */
+static int dump_pin(struct sk_buff *skb, struct netlink_callback *cb,
+		    struct dax_pin *pin, char *buf)
+{
+	struct pin_dump *dump = (struct pin_dump *)cb->ctx;
+	struct dax_pin_range *range;
+	unsigned long n = 0;
+	void *header;
+	int ret = 0;
+
+	mutex_lock(&pin->mutex);
+	list_for_each_entry(range, &pin->ranges, link) {
+		bool alone = !skb->len;
+
+		if (n++ < dump->range)
+			continue;
+		header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+				     cb->nlh->nlmsg_seq,
+				     &dax_retarget_nl_family, NLM_F_MULTI,
+				     DAX_RETARGET_CMD_PIN_GET);
+		if (!header) {
+			ret = -EMSGSIZE;
+			break;
+		}
+		ret = put_pin(skb, dump, pin) ?:
+		      put_range(skb, dump, range, buf, alone);
+		if (ret) {
+			genlmsg_cancel(skb, header);
+			break;
+		}
+		genlmsg_end(skb, header);
+		dump->range++;
+	}
+	mutex_unlock(&pin->mutex);
+	return ret;
+}
+
+/**
+ * dax_retarget_nl_pin_start - begin a dump of the pins
+ * @cb: the dump; keeps who asked, as another may read the end of it
+ *
+ * Return: 0
+ */
+int dax_retarget_nl_pin_start(struct netlink_callback *cb)
+{
+	struct pin_dump *dump = (struct pin_dump *)cb->ctx;
+
+	NL_ASSERT_DUMP_CTX_FITS(struct pin_dump);
+	dump->cred = get_current_cred();
+	dump->pid_ns = get_pid_ns(task_active_pid_ns(current));
+	dump->admin = netlink_ns_capable(cb->skb, current_user_ns(),
+					 CAP_SYS_ADMIN);
+	return 0;
+}
+
+/**
+ * dax_retarget_nl_pin_done - end a dump of the pins
+ * @cb: the dump
+ *
+ * Return: 0
+ */
+int dax_retarget_nl_pin_done(struct netlink_callback *cb)
+{
+	struct pin_dump *dump = (struct pin_dump *)cb->ctx;
+
+	put_pid_ns(dump->pid_ns);
+	put_cred(dump->cred);
+	return 0;
+}
+
+/**
+ * dax_retarget_nl_pin_get_dumpit - dump the pins
+ * @skb: to be filled
+ * @cb: the dump
+ *
+ * A pin that is there from the begin of the dump to its end is dumped once.
+ *
+ * Return: length of @skb while there is more to come, 0, or an error
+ */
+int dax_retarget_nl_pin_get_dumpit(struct sk_buff *skb,
+				   struct netlink_callback *cb)
+{
+	struct pin_dump *dump = (struct pin_dump *)cb->ctx;
+	struct dax_pin *pin;
+	char *buf;
+	int ret = 0;
+
+	buf = kmalloc(PATH_MAX, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+
+	while ((pin = dax_pin_get_next(dump->id))) {
+		if (pin->id != dump->id)
+			dump->range = 0;
+		dump->id = pin->id;
+		if (may_see(dump, pin))
+			ret = dump_pin(skb, cb, pin, buf);
+		dax_pin_put(pin);
+		if (ret)
+			break;
+		dump->id++;
+		dump->range = 0;
+		cond_resched();
+	}
+	kfree(buf);
+	return skb->len ?: ret;
+}
+
+static const char *domain_type(struct iommu_domain *domain)
+{
+	if (!domain)
+		return "none";
+	switch (domain->type) {
+	case IOMMU_DOMAIN_BLOCKED:
+		return "blocked";
+	case IOMMU_DOMAIN_IDENTITY:
+		return "identity";
+	case IOMMU_DOMAIN_UNMANAGED:
+		return "unmanaged";
+	case IOMMU_DOMAIN_DMA:
+		return "DMA";
+	case IOMMU_DOMAIN_DMA_FQ:
+		return "DMA-FQ";
+	default:
+		return "other";
+	}
+}
+
+static int put_device_stats(struct sk_buff *skb,
+			    const struct dax_device_stats *stats)
+{
+	u64 now[DAX_STAT_NR];
+	int i;
+
+	for (i = 0; i < DAX_STAT_NR; i++)
+		now[i] = stats ? atomic_long_read(&stats->stat[i]) : 0;
+
+	if (nla_put_uint(skb, DAX_RETARGET_A_DEVICE_PINS,
+			 now[DAX_STAT_PINS]) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_BYTES_PINNED,
+			 now[DAX_STAT_PAGES_PINNED] << PAGE_SHIFT) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_BYTES_RETARGETED,
+			 now[DAX_STAT_PAGES_RETARGETED] << PAGE_SHIFT) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_RETARGETS,
+			 now[DAX_STAT_RETARGETS]) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_FLUSHES,
+			 now[DAX_STAT_FLUSHES]) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_SCRATCH_PAGES,
+			 now[DAX_STAT_SCRATCH_PAGES]) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_TABLE_PAGES,
+			 now[DAX_STAT_TABLE_PAGES]))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* Under the device's lock, if it was to be had: that keeps the driver */
+static int put_device_info(struct sk_buff *skb, struct device *dev, bool locked)
+{
+	struct iommu_domain *domain;
+	const char *type, *why;
+
+	if (!locked) {
+		type = "unknown";
+		why = "the device is busy; ask again";
+	} else if (to_pci_driver(dev->driver)->driver_managed_dma) {
+		/* Such a driver, as VFIO's, changes domains as it likes */
+		type = "unknown";
+		why = "its driver manages the device's DMA itself";
+	} else {
+		domain = iommu_get_domain_for_dev(dev);
+		type = domain_type(domain);
+		why = dax_retarget_refusal(dev, domain);
+	}
+	if (!dax_retarget_enabled())
+		why = "the kernel was not booted with dax_retarget=on";
+
+	if (nla_put_string(skb, DAX_RETARGET_A_DEVICE_NAME, dev_name(dev)) ||
+	    (locked && nla_put_string(skb, DAX_RETARGET_A_DEVICE_DRIVER,
+				      dev->driver->name)) ||
+	    nla_put_string(skb, DAX_RETARGET_A_DEVICE_DOMAIN_TYPE, type))
+		return -EMSGSIZE;
+	if (why ? nla_put_string(skb, DAX_RETARGET_A_DEVICE_REASON, why) :
+	    nla_put_flag(skb, DAX_RETARGET_A_DEVICE_RETARGETABLE))
+		return -EMSGSIZE;
+	return put_device_stats(skb, dax_device_stats_find(dev_name(dev)));
+}
+
+struct device_dump {
+	struct sk_buff *skb;
+	struct netlink_callback *cb;
+	long n;
+};
+
+static int dump_device(struct device *dev, void *data)
+{
+	struct device_dump *dump = data;
+	bool locked;
+	int ret = 0;
+	void *header;
+
+	if (dump->n++ < dump->cb->args[0])
+		return 0;
+
+	/* No wait: all of generic netlink would wait for us */
+	locked = device_trylock(dev);
+	if (locked && !dev->driver)
+		goto out;
+	header = genlmsg_put(dump->skb, NETLINK_CB(dump->cb->skb).portid,
+			     dump->cb->nlh->nlmsg_seq, &dax_retarget_nl_family,
+			     NLM_F_MULTI, DAX_RETARGET_CMD_DEVICE_GET);
+	ret = header ? put_device_info(dump->skb, dev, locked) : -EMSGSIZE;
+	if (!ret)
+		genlmsg_end(dump->skb, header);
+	else if (header)
+		genlmsg_cancel(dump->skb, header);
+out:
+	if (locked)
+		device_unlock(dev);
+	if (!ret)
+		dump->cb->args[0] = dump->n;
+	return ret;
+}
+
+/**
+ * dax_retarget_nl_device_get_dumpit - dump the devices
+ * @skb: to be filled
+ * @cb: where the dump is: number of the device
+ *
+ * Return: length of @skb while there is more to come, 0, or an error
+ */
+int dax_retarget_nl_device_get_dumpit(struct sk_buff *skb,
+				      struct netlink_callback *cb)
+{
+	struct device_dump dump = { .skb = skb, .cb = cb };
+	int ret;
+
+	ret = bus_for_each_dev(&pci_bus_type, NULL, &dump, dump_device);
+	return skb->len ?: ret;
+}
+
+/**
+ * dax_retarget_nl_status_get_doit - answer what concerns no single pin
+ * @skb: the request
+ * @info: of the request
+ *
+ * Return: 0 or an error
+ */
+int dax_retarget_nl_status_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct sk_buff *reply;
+	u64 total, lost;
+	void *header;
+
+	reply = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+
+	dax_event_totals(&total, &lost);
+	header = genlmsg_iput(reply, info);
+	if (!header ||
+	    (dax_retarget_enabled() &&
+	     nla_put_flag(reply, DAX_RETARGET_A_STATUS_ENABLED)) ||
+	    nla_put_uint(reply, DAX_RETARGET_A_STATUS_EVENTS, total) ||
+	    nla_put_uint(reply, DAX_RETARGET_A_STATUS_EVENTS_LOST, lost)) {
+		nlmsg_free(reply);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(reply, header);
+	return genlmsg_reply(reply, info);
+}
+
+static bool revoke_allowed(struct dax_pin *pin, void *skb)
+{
+	return netlink_ns_capable(skb, pin->cred->user_ns, CAP_SYS_ADMIN);
+}
+
+static int read_request(struct genl_info *info,
+			struct dax_revocation *revocation)
+{
+	struct nlattr **attrs = info->attrs;
+	struct nlattr *major = attrs[DAX_RETARGET_A_REVOKE_MAJOR];
+	struct nlattr *minor = attrs[DAX_RETARGET_A_REVOKE_MINOR];
+	struct nlattr *inode = attrs[DAX_RETARGET_A_REVOKE_INODE];
+	u64 offset = 0, length = 0;
+
+	if (attrs[DAX_RETARGET_A_REVOKE_ID])
+		revocation->id = nla_get_u32(attrs[DAX_RETARGET_A_REVOKE_ID]);
+	if (attrs[DAX_RETARGET_A_REVOKE_DEVICE])
+		revocation->device =
+			nla_data(attrs[DAX_RETARGET_A_REVOKE_DEVICE]);
+
+	if (!major != !minor || (inode && !major)) {
+		NL_SET_ERR_MSG(info->extack,
+			       "major and minor go together, inode with them");
+		return -EINVAL;
+	}
+	if (major && (nla_get_u32(major) > MAJOR(~(dev_t)0) ||
+		      nla_get_u32(minor) > MINORMASK)) {
+		NL_SET_ERR_MSG(info->extack, "no such device number");
+		return -EINVAL;
+	}
+	if (major) {
+		revocation->by_dev = true;
+		revocation->dev = MKDEV(nla_get_u32(major), nla_get_u32(minor));
+	}
+	if (inode) {
+		revocation->by_ino = true;
+		revocation->ino = nla_get_uint(inode);
+	}
+
+	if (attrs[DAX_RETARGET_A_REVOKE_OFFSET])
+		offset = nla_get_uint(attrs[DAX_RETARGET_A_REVOKE_OFFSET]);
+	if (attrs[DAX_RETARGET_A_REVOKE_LENGTH])
+		length = nla_get_uint(attrs[DAX_RETARGET_A_REVOKE_LENGTH]);
+	if ((offset || attrs[DAX_RETARGET_A_REVOKE_LENGTH]) && !inode) {
+		NL_SET_ERR_MSG(info->extack, "a range needs a file");
+		return -EINVAL;
+	}
+	if (offset + length < offset ||
+	    (attrs[DAX_RETARGET_A_REVOKE_LENGTH] && !length)) {
+		NL_SET_ERR_MSG(info->extack, "the range is empty or too long");
+		return -EINVAL;
+	}
+	/* A page that is in the range in part is taken, too */
+	revocation->first = offset >> PAGE_SHIFT;
+	revocation->last = length ? (offset + length - 1) >> PAGE_SHIFT :
+			   ULONG_MAX;
+
+	if (!revocation->id && !revocation->device && !major &&
+	    !attrs[DAX_RETARGET_A_REVOKE_PID]) {
+		NL_SET_ERR_MSG(info->extack, "name a pin, device, process or file");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int reply_revoked(struct genl_info *info,
+			 struct dax_revocation *revocation)
+{
+	struct sk_buff *reply;
+	void *header;
+
+	reply = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+	header = genlmsg_iput(reply, info);
+	if (!header ||
+	    nla_put_uint(reply, DAX_RETARGET_A_REVOKE_PINS, revocation->pins) ||
+	    nla_put_uint(reply, DAX_RETARGET_A_REVOKE_PAGES,
+			 revocation->pages) ||
+	    nla_put_u32(reply, DAX_RETARGET_A_REVOKE_PAGE_SIZE, PAGE_SIZE)) {
+		nlmsg_free(reply);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(reply, header);
+	return genlmsg_reply(reply, info);
+}
+
+/**
+ * dax_retarget_nl_revoke_doit - take pages back by hand
+ * @skb: the request
+ * @info: of the request
+ *
+ * Return: 0; -EPERM without CAP_SYS_ADMIN in the sender's user namespace;
+ *	   -EINVAL if the request makes no sense; -ESRCH if there is no such
+ *	   process; -ENOENT if nothing matches that he may take from
+ */
+int dax_retarget_nl_revoke_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	static DEFINE_MUTEX(mutex);	/* one request at a time */
+	static u64 number;
+	struct dax_revocation revocation = {
+		.allowed = revoke_allowed,
+		.data = skb,
+	};
+	int ret;
+
+	/* Or one could find out what is there from the errors */
+	if (!netlink_ns_capable(skb, current_user_ns(), CAP_SYS_ADMIN))
+		return -EPERM;
+	ret = read_request(info, &revocation);
+	if (ret)
+		return ret;
+	if (info->attrs[DAX_RETARGET_A_REVOKE_PID]) {
+		revocation.owner =
+			find_get_pid(nla_get_u32(info->attrs[DAX_RETARGET_A_REVOKE_PID]));
+		if (!revocation.owner)
+			return -ESRCH;
+	}
+
+	ret = mutex_lock_killable(&mutex);
+	if (!ret) {
+		revocation.number = ++number;
+		dax_pins_revoke(&revocation);
+		mutex_unlock(&mutex);
+	}
+	put_pid(revocation.owner);
+
+	if (ret)
+		return ret;
+	if (!revocation.matched)
+		return -ENOENT;
+	return reply_revoked(info, &revocation);
+}
+
+/**
+ * dax_event_wanted - does anybody listen?
+ *
+ * Context: any
+ * Return: true if somebody is subscribed to the events
+ */
+bool dax_event_wanted(void)
+{
+	return genl_has_listeners(&dax_retarget_nl_family, &init_net,
+				  DAX_RETARGET_NLGRP_EVENTS);
+}
+
+static int put_event(struct sk_buff *skb, const struct dax_event *event)
+{
+	if (nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENT, event->number) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENTS_LOST, event->lost) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_TIME, event->time) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_REASON, event->reason) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENT_PAGES, event->count) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ID, event->pin) ||
+	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE,
+			   event->stats->name) ||
+	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, event->consumer) ||
+	    (event->handle >= 0 && nla_put_u32(skb, DAX_RETARGET_A_PIN_HANDLE,
+					       event->handle)) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid_nr(event->owner)) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
+			 event->owner_start) ||
+	    nla_put_string(skb, DAX_RETARGET_A_PIN_COMM, event->comm) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_UID,
+			from_kuid_munged(&init_user_ns, event->uid)) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ACCESS, event->writable ?
+			DAX_RETARGET_ACCESS_WRITE : DAX_RETARGET_ACCESS_READ) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES, event->pages) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES_RETARGETED,
+			 event->retargeted) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_MAJOR,
+			MAJOR(event->place.dev)) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_MINOR,
+			MINOR(event->place.dev)) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_INODE, event->place.ino) ||
+	    (event->place.path[0] &&
+	     nla_put_string(skb, DAX_RETARGET_A_PIN_PATH, event->place.path)) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_OFFSET,
+			 event->place.offset) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_LENGTH, event->length) ||
+	    (event->iova && nla_put_uint(skb, DAX_RETARGET_A_PIN_IOVA,
+					 event->iova)) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PAGE_SIZE, PAGE_SIZE))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * dax_event_send - send an event to all who listen
+ * @event: the event
+ *
+ * Whose socket is full gets ENOBUFS there, and sees the gap in the numbers.
+ *
+ * Context: may sleep
+ * Return: false if the message could not be made
+ */
+bool dax_event_send(const struct dax_event *event)
+{
+	struct sk_buff *skb;
+	void *header;
+
+	skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!skb)
+		return false;
+	header = genlmsg_put(skb, 0, 0, &dax_retarget_nl_family, 0,
+			     DAX_RETARGET_CMD_EVENT_NTF);
+	if (!header || put_event(skb, event)) {
+		nlmsg_free(skb);
+		return false;
+	}
+	genlmsg_end(skb, header);
+	genlmsg_multicast_netns(&dax_retarget_nl_family, &init_net, skb, 0,
+				DAX_RETARGET_NLGRP_EVENTS, GFP_KERNEL);
+	return true;
+}
+
+/* As generated, but for the capability, which the specification cannot tell */
+static const struct genl_multicast_group groups[] = {
+	[DAX_RETARGET_NLGRP_EVENTS] = {
+		.name = DAX_RETARGET_MCGRP_EVENTS,
+		.flags = GENL_MCAST_CAP_SYS_ADMIN,
+	},
+};
+
+static int __init dax_retarget_netlink_init(void)
+{
+	dax_retarget_nl_family.mcgrps = groups;
+	return genl_register_family(&dax_retarget_nl_family);
+}
+fs_initcall(dax_retarget_netlink_init);
