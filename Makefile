@@ -14,13 +14,14 @@ vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 override CMD := $(value CMD)
 export CMD KERNEL_SRC RANDOM_STEPS SEED
 
-.PHONY: help demo check lint vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo check lint kunit vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
 	@echo "make check            run all tests; the last line is the sum"
 	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N"
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
+	@echo "make kunit            the KUnit tests, in a guest"
 	@echo "make vm CMD='...'     run a command in the guest"
 	@echo "make shell            an interactive guest"
 	@echo "     with APPEND='kernel arguments' FS=xfs|ext4|ext2|none SHARE=folder"
@@ -42,6 +43,10 @@ check:
 
 lint:
 	@$(guard) vm/lint.sh
+
+kunit:
+	@$(guard) vm/setup.sh
+	@$(guard) vm/kunit.sh
 
 vm:
 	@$(guard) vm/setup.sh

@@ -1,0 +1,767 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX retarget: KUnit tests of the registry of pins and of the hooks
+ *
+ * A pin is made of real parts but for the IOMMU: its domain keeps a table of
+ * frames that the tests look at, and counts flushes. The file is an inode that
+ * no file system knows.
+ */
+
+#include <kunit/device.h>
+#include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/dax_retarget.h>
+#include <linux/dma-mapping.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/scatterlist.h>
+
+#include "internal.h"
+
+#define NR	64UL	/* pages of a pin */
+#define DOMAINS	(RETARGET_DOMAINS + 1)
+
+/* What the device of a domain reaches, and how often it was told to look again */
+struct fake_domain {
+	struct iommu_domain domain;
+	struct kunit *test;
+	phys_addr_t iova;
+	phys_addr_t table[NR];
+	unsigned int flushes;
+	unsigned long flush_start;
+	unsigned long flush_end;
+	bool stale;		/* replaced and not flushed yet */
+	long needed;
+	bool no_memory;
+};
+
+static struct fake_domain *to_fake(struct iommu_domain *domain)
+{
+	return container_of(domain, struct fake_domain, domain);
+}
+
+static bool fake_supported(struct iommu_domain *domain, struct device *dev)
+{
+	return true;
+}
+
+static int fake_reserve(struct iommu_domain *domain, size_t size,
+			struct list_head *tables)
+{
+	return to_fake(domain)->no_memory ? -ENOMEM : 0;
+}
+
+static unsigned long fake_needed(struct iommu_domain *domain,
+				 unsigned long iova, size_t size)
+{
+	return to_fake(domain)->needed;
+}
+
+static size_t fake_replace(struct iommu_domain *domain, unsigned long iova,
+			   phys_addr_t old, phys_addr_t new, size_t size,
+			   struct list_head *tables,
+			   struct iommu_iotlb_gather *gather)
+{
+	struct fake_domain *fake = to_fake(domain);
+	unsigned long i = (iova - fake->iova) >> PAGE_SHIFT;
+	unsigned long end = i + (size >> PAGE_SHIFT);
+
+	KUNIT_ASSERT_LE(fake->test, end, NR);
+	for (; i < end; i++, old += PAGE_SIZE) {
+		KUNIT_EXPECT_EQ(fake->test, fake->table[i], old);
+		fake->table[i] = new;
+	}
+	fake->stale = true;
+	return size;
+}
+
+static void fake_sync(struct iommu_domain *domain,
+		      struct iommu_iotlb_gather *gather)
+{
+	struct fake_domain *fake = to_fake(domain);
+
+	fake->flushes++;
+	fake->flush_start = gather->start;
+	fake->flush_end = gather->end;
+	fake->stale = false;
+}
+
+static const struct iommu_retarget_ops fake_retarget_ops = {
+	.supported	= fake_supported,
+	.reserve	= fake_reserve,
+	.needed		= fake_needed,
+	.replace	= fake_replace,
+	.sync		= fake_sync,
+};
+
+static const struct iommu_domain_ops fake_ops = {
+	.retarget	= &fake_retarget_ops,
+};
+
+struct bench {
+	struct kunit *test;
+	struct device *dev;
+	struct device_dma_parameters dma_parms;
+	struct super_block sb;
+	struct inode inode;
+	struct fake_domain domain[DOMAINS];
+	struct page *memory;	/* the file's blocks, NR of them in one piece */
+	struct page *pages[NR];
+};
+
+/* A pin and its scatterlist */
+struct region {
+	struct dax_pin *pin;
+	struct fake_domain *fake;
+	struct sg_table sgt;
+};
+
+static int bench_init(struct kunit *test)
+{
+	struct bench *bench = kunit_kzalloc(test, sizeof(*bench), GFP_KERNEL);
+	struct inode *inode;
+	unsigned long i;
+
+	KUNIT_ASSERT_NOT_NULL(test, bench);
+	test->priv = bench;
+	bench->test = test;
+	bench->dev = kunit_device_register(test, "dax-retarget-kunit");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bench->dev);
+	bench->dev->dma_parms = &bench->dma_parms;
+	bench->dev->dma_mask = &bench->dev->coherent_dma_mask;
+	KUNIT_ASSERT_EQ(test, 0, dma_set_mask(bench->dev, DMA_BIT_MASK(64)));
+
+	bench->memory = alloc_pages(GFP_KERNEL, get_order(NR << PAGE_SHIFT));
+	KUNIT_ASSERT_NOT_NULL(test, bench->memory);
+	for (i = 0; i < NR; i++)
+		bench->pages[i] = bench->memory + i;
+
+	inode = &bench->inode;
+	inode_init_once(inode);
+	spin_lock_init(&inode->i_lock);
+	inode->i_sb = &bench->sb;
+	inode->i_mapping = &inode->i_data;
+	inode->i_data.host = inode;
+	inode->i_ino = 4711;
+	set_nlink(inode, 1);
+
+	for (i = 0; i < DOMAINS; i++) {
+		bench->domain[i].test = test;
+		bench->domain[i].domain.ops = &fake_ops;
+	}
+	return 0;
+}
+
+static void bench_exit(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(&bench->inode.i_data));
+	if (bench->memory)
+		__free_pages(bench->memory, get_order(NR << PAGE_SHIFT));
+}
+
+static struct address_space *file_of(struct bench *bench)
+{
+	return &bench->inode.i_data;
+}
+
+static void region_begin(struct bench *bench, struct region *region,
+			 unsigned int domain)
+{
+	region->fake = &bench->domain[domain];
+	region->pin = dax_pin_alloc(bench->dev, &region->fake->domain, 0, NR,
+				    false, "kunit");
+	KUNIT_ASSERT_NOT_NULL(bench->test, region->pin);
+	KUNIT_ASSERT_EQ(bench->test, 0, dax_pin_prepare(region->pin, NR));
+}
+
+/* Pages of the file become pages [@first, @first + @nr) of the region */
+static struct dax_pin_range *region_add(struct bench *bench,
+					struct region *region, pgoff_t pgoff,
+					unsigned long nr, unsigned long first)
+{
+	struct dax_pin_range *range;
+
+	range = dax_pin_add_range(region->pin, file_of(bench), pgoff, nr, first);
+	KUNIT_ASSERT_NOT_NULL(bench->test, range);
+	dax_pin_add_frames(region->pin, first, &bench->pages[pgoff], nr, false);
+	return range;
+}
+
+static int region_map(struct bench *bench, struct region *region)
+{
+	unsigned long i;
+	int ret;
+
+	ret = sg_alloc_table(&region->sgt, 1, GFP_KERNEL);
+	KUNIT_ASSERT_EQ(bench->test, 0, ret);
+	sg_set_page(region->sgt.sgl, bench->memory, NR << PAGE_SHIFT, 0);
+	region->fake->iova = page_to_phys(bench->memory);
+	for (i = 0; i < NR; i++)
+		region->fake->table[i] = page_to_phys(bench->pages[i]);
+	return dax_pin_map_sgtable(region->pin, &region->sgt, 0);
+}
+
+static void region_end(struct region *region)
+{
+	dax_pin_end(region->pin);
+	dax_pin_free(region->pin);
+	sg_free_table(&region->sgt);
+}
+
+/* A live region of the whole file */
+static void region_make(struct bench *bench, struct region *region,
+			unsigned int domain)
+{
+	region_begin(bench, region, domain);
+	region_add(bench, region, 0, NR, 0);
+	KUNIT_ASSERT_EQ(bench->test, 0, region_map(bench, region));
+}
+
+static unsigned long truncate(struct bench *bench, pgoff_t first, pgoff_t last)
+{
+	return dax_retarget_file(file_of(bench), first, last,
+				 DAX_RETARGET_REASON_TRUNCATE);
+}
+
+/* Pages [@first, @last] lead to scratch, and all others to the file? */
+static void expect_lost(struct bench *bench, struct region *region,
+			unsigned long first, unsigned long last)
+{
+	phys_addr_t scratch = page_to_phys(region->pin->scratch);
+	unsigned long i;
+
+	for (i = 0; i < NR; i++)
+		KUNIT_EXPECT_EQ_MSG(bench->test, region->fake->table[i],
+				    i >= first && i <= last ? scratch :
+				    page_to_phys(bench->pages[i]),
+				    "page %lu", i);
+	KUNIT_EXPECT_FALSE(bench->test, region->fake->stale);
+}
+
+static void parameter(struct kunit *test)
+{
+	static const char * const nonsense[] = {
+		"", "On", "on ", "onn", "1", "yes", "off,on", "nonsense",
+	};
+	bool on;
+	int i;
+
+	KUNIT_EXPECT_TRUE(test, dax_retarget_parse_mode("on", &on));
+	KUNIT_EXPECT_TRUE(test, on);
+	KUNIT_EXPECT_TRUE(test, dax_retarget_parse_mode("off", &on));
+	KUNIT_EXPECT_FALSE(test, on);
+	for (i = 0; i < ARRAY_SIZE(nonsense); i++) {
+		on = true;
+		KUNIT_EXPECT_FALSE_MSG(test,
+				       dax_retarget_parse_mode(nonsense[i],
+							       &on),
+				       "\"%s\"", nonsense[i]);
+		KUNIT_EXPECT_FALSE(test, on);
+	}
+}
+
+static void index_of_ranges(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+	struct dax_pin *pin;
+
+	region_begin(bench, &region, 0);
+	pin = region.pin;
+	region_add(bench, &region, 0, 8, 0);
+	KUNIT_EXPECT_TRUE(test, mapping_dax_pinned(file_of(bench)));
+	/* Goes on where the first ends: one range */
+	region_add(bench, &region, 8, 8, 8);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&pin->ranges));
+	/* In the file, but not in the region; then in the region only */
+	region_add(bench, &region, 16, 8, 32);
+	region_add(bench, &region, 40, 8, 40);
+	KUNIT_EXPECT_EQ(test, 3, list_count_nodes(&pin->ranges));
+
+	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 24, 39));
+	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 48, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, 4, truncate(bench, 14, 17));
+	KUNIT_EXPECT_EQ(test, 14, find_first_bit(pin->retargeted, NR));
+	KUNIT_EXPECT_EQ(test, 16, find_next_zero_bit(pin->retargeted, NR, 14));
+	KUNIT_EXPECT_EQ(test, 32, find_next_bit(pin->retargeted, NR, 16));
+	KUNIT_EXPECT_EQ(test, 34, find_next_zero_bit(pin->retargeted, NR, 32));
+	KUNIT_EXPECT_EQ(test, 28, truncate(bench, 0, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, 32, pin->nr_retargeted);
+	region_end(&region);
+}
+
+static void extents_of_frames(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+	struct dax_pin *pin;
+	unsigned long i;
+
+	region_begin(bench, &region, 0);
+	pin = region.pin;
+	KUNIT_EXPECT_TRUE(test, dax_pin_is_empty(pin));
+	KUNIT_EXPECT_TRUE(test, dax_pin_is_empty(NULL));
+	KUNIT_EXPECT_FALSE(test, dax_pin_owns_page(pin, 0));
+	/* Frames 8-15 at 0, 16-23 at 8: one extent; 0-7 at 16; 40-47 at 32 */
+	region_add(bench, &region, 8, 8, 0);
+	region_add(bench, &region, 16, 8, 8);
+	region_add(bench, &region, 0, 8, 16);
+	region_add(bench, &region, 40, 8, 32);
+	KUNIT_EXPECT_EQ(test, 3, pin->nr_extents);
+	KUNIT_EXPECT_EQ(test, 32, pin->nr_pinned);
+	for (i = 0; i < NR; i++) {
+		bool owned = i < 24 || (i >= 32 && i < 40);
+
+		KUNIT_EXPECT_EQ_MSG(test, owned, dax_pin_owns_page(pin, i),
+				    "page %lu", i);
+		KUNIT_EXPECT_EQ_MSG(test, dax_pin_find_extent(pin, i),
+				    i < 16 ? 0 : i < 24 ? 1 : i < 40 ? 2 : 3,
+				    "page %lu", i);
+	}
+	/* More extents than were allocated at first */
+	KUNIT_EXPECT_EQ(test, 0, dax_pin_prepare(pin, 4 * NR));
+	KUNIT_EXPECT_GE(test, pin->max_extents, 4 * NR + 3);
+	KUNIT_EXPECT_EQ(test, 24, pin->extents[1].first + pin->extents[1].nr);
+	region_end(&region);
+}
+
+static void trim(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+	struct dax_pin_range *range;
+	struct dax_pin *pin;
+
+	region_begin(bench, &region, 0);
+	pin = region.pin;
+	range = region_add(bench, &region, 0, 16, 0);
+	KUNIT_EXPECT_EQ(test, 4, truncate(bench, 6, 9));
+	dax_pin_trim_range(range, 0);
+	KUNIT_EXPECT_EQ(test, 15, range->node.last);
+	/* The marks on pages that were given up go; the next try gets others */
+	dax_pin_trim_range(range, 8);
+	KUNIT_EXPECT_EQ(test, 7, range->node.last);
+	KUNIT_EXPECT_EQ(test, 2, pin->nr_retargeted);
+	KUNIT_EXPECT_EQ(test, 2, bitmap_weight(pin->retargeted, NR));
+	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 8, 15));
+	dax_pin_trim_range(range, 8);
+	KUNIT_EXPECT_TRUE(test, list_empty(&pin->ranges));
+	KUNIT_EXPECT_EQ(test, 0, pin->nr_retargeted);
+	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(file_of(bench)));
+	region_end(&region);
+}
+
+static void hook_before_map(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+
+	region_begin(bench, &region, 0);
+	region_add(bench, &region, 0, NR, 0);
+	KUNIT_EXPECT_EQ(test, 3, truncate(bench, 5, 7));
+	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
+	KUNIT_EXPECT_FALSE(test, dax_pinned_file_reaches(file_of(bench), 6));
+	KUNIT_EXPECT_TRUE(test, dax_pinned_file_reaches(file_of(bench), 8));
+
+	/* What was marked is mapped as scratch, and known to the IOTLB as that */
+	KUNIT_ASSERT_EQ(test, 0, region_map(bench, &region));
+	expect_lost(bench, &region, 5, 7);
+	KUNIT_EXPECT_EQ(test, 1, region.fake->flushes);
+	region_end(&region);
+}
+
+static void hook_on_live_pin(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+	phys_addr_t iova;
+
+	region_make(bench, &region, 0);
+	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
+	expect_lost(bench, &region, NR, NR);
+
+	KUNIT_EXPECT_EQ(test, 10, truncate(bench, 10, 19));
+	expect_lost(bench, &region, 10, 19);
+	KUNIT_EXPECT_EQ(test, 1, region.fake->flushes);
+	iova = region.fake->iova + (10 << PAGE_SHIFT);
+	KUNIT_EXPECT_LE(test, region.fake->flush_start, iova);
+	KUNIT_EXPECT_GE(test, region.fake->flush_end,
+			iova + (10 << PAGE_SHIFT) - 1);
+
+	/* Over what is lost already: the rest, but a flush of all */
+	KUNIT_EXPECT_EQ(test, 10, truncate(bench, 5, 24));
+	expect_lost(bench, &region, 5, 24);
+	KUNIT_EXPECT_EQ(test, 2, region.fake->flushes);
+
+	/* Nothing left to replace: another hook may not have flushed yet */
+	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 10, 19));
+	KUNIT_EXPECT_EQ(test, 3, region.fake->flushes);
+	KUNIT_EXPECT_FALSE(test, dax_pinned_file_reaches(file_of(bench), 10));
+	KUNIT_EXPECT_TRUE(test, dax_pinned_file_reaches(file_of(bench), 25));
+	region_end(&region);
+}
+
+static void hook_on_ended_pin(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+
+	region_make(bench, &region, 0);
+	/* The device is stopped, the pages are being written back */
+	mutex_lock(&region.pin->mutex);
+	region.pin->state = DAX_PIN_UNMAPPED;
+	mutex_unlock(&region.pin->mutex);
+	KUNIT_EXPECT_EQ(test, 4, truncate(bench, 0, 3));
+	KUNIT_EXPECT_EQ(test, 4, bitmap_weight(region.pin->retargeted, NR));
+	expect_lost(bench, &region, NR, NR);
+
+	mutex_lock(&region.pin->mutex);
+	region.pin->state = DAX_PIN_DEAD;
+	mutex_unlock(&region.pin->mutex);
+	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 0, ULONG_MAX));
+	KUNIT_EXPECT_FALSE(test, dax_pinned_file_reaches(file_of(bench), 10));
+	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
+
+	mutex_lock(&region.pin->mutex);
+	region.pin->state = DAX_PIN_LIVE;
+	mutex_unlock(&region.pin->mutex);
+	region_end(&region);
+	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 0, ULONG_MAX));
+}
+
+static void flush_of_each_domain(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region[DOMAINS] = {};
+	int i;
+
+	/* One more than a hook keeps in mind */
+	for (i = 0; i < DOMAINS; i++)
+		region_make(bench, &region[i], i);
+	KUNIT_EXPECT_EQ(test, DOMAINS, truncate(bench, 0, 0));
+	for (i = 0; i < DOMAINS; i++) {
+		KUNIT_EXPECT_EQ_MSG(test, 1, bench->domain[i].flushes,
+				    "domain %d", i);
+		expect_lost(bench, &region[i], 0, 0);
+		region_end(&region[i]);
+	}
+}
+
+/* Two halves of the file in the same domain */
+static void make_halves(struct bench *bench, struct region *one,
+			struct region *two)
+{
+	region_begin(bench, one, 0);
+	region_add(bench, one, 0, NR / 2, 0);
+	KUNIT_ASSERT_EQ(bench->test, 0, region_map(bench, one));
+	region_begin(bench, two, 0);
+	region_add(bench, two, NR / 2, NR / 2, NR / 2);
+	KUNIT_ASSERT_EQ(bench->test, 0, region_map(bench, two));
+}
+
+static void one_flush_for_a_domain(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region one = {}, two = {};
+
+	make_halves(bench, &one, &two);
+	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, 1, one.fake->flushes);
+	KUNIT_EXPECT_LE(test, one.fake->flush_start, one.fake->iova);
+	KUNIT_EXPECT_GE(test, one.fake->flush_end,
+			one.fake->iova + (NR << PAGE_SHIFT) - 1);
+	KUNIT_EXPECT_FALSE(test, one.fake->stale);
+	region_end(&one);
+	region_end(&two);
+}
+
+/* Blocks that may stay are written back, so each pin is flushed before that */
+static void more_flushes_where_blocks_stay(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region one = {}, two = {};
+
+	bench->inode.i_size = NR << PAGE_SHIFT;
+	make_halves(bench, &one, &two);
+	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, 2, one.fake->flushes);
+	KUNIT_EXPECT_FALSE(test, one.fake->stale);
+	region_end(&one);
+	region_end(&two);
+}
+
+static void scratch(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region one = {}, two = {};
+
+	region_make(bench, &one, 0);
+	region_make(bench, &two, 1);
+	KUNIT_EXPECT_PTR_NE(test, one.pin->scratch, two.pin->scratch);
+	KUNIT_EXPECT_NULL(test, memchr_inv(page_address(one.pin->scratch), 0,
+					   PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, 2 * NR, truncate(bench, 0, ULONG_MAX));
+	expect_lost(bench, &one, 0, NR - 1);
+	expect_lost(bench, &two, 0, NR - 1);
+	region_end(&one);
+	region_end(&two);
+}
+
+static void frames_go_away(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	unsigned long pfn = page_to_pfn(bench->memory);
+	struct region region = {};
+
+	region_make(bench, &region, 0);
+	KUNIT_EXPECT_EQ(test, 0, dax_retarget_frames(pfn + NR, 1));
+	KUNIT_EXPECT_EQ(test, 4, dax_retarget_frames(pfn + 20, 4));
+	expect_lost(bench, &region, 20, 23);
+	KUNIT_EXPECT_EQ(test, NR - 24, dax_retarget_frames(pfn + 20, NR));
+	expect_lost(bench, &region, 20, NR - 1);
+	region_end(&region);
+}
+
+static void memory_fails(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	unsigned long pfn = page_to_pfn(bench->memory), index;
+	struct region region = {};
+	struct dax_pin *pin;
+
+	region_make(bench, &region, 0);
+	pin = region.pin;
+	truncate(bench, 3, 3);
+	mutex_lock(&pin->mutex);
+	KUNIT_EXPECT_TRUE(test, dax_pin_find_failure(pin, 0, NR - 1, pfn + 9,
+						     &index));
+	KUNIT_EXPECT_EQ(test, 9, index);
+	KUNIT_EXPECT_FALSE(test, dax_pin_find_failure(pin, 10, NR - 1, pfn + 9,
+						      &index));
+	KUNIT_EXPECT_FALSE(test, dax_pin_find_failure(pin, 0, NR - 1, pfn + NR,
+						      &index));
+	/* Not the device's any more */
+	KUNIT_EXPECT_FALSE(test, dax_pin_find_failure(pin, 0, NR - 1, pfn + 3,
+						      &index));
+	mutex_unlock(&pin->mutex);
+	region_end(&region);
+}
+
+static void segment_boundary(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	unsigned long start = 0x10000000, nr;
+	unsigned int max_segment;
+	struct region region = {};
+
+	dma_set_seg_boundary(bench->dev, (16 << PAGE_SHIFT) - 1);
+	region_begin(bench, &region, 0);
+	region.pin->start = start;
+	region_add(bench, &region, 0, NR, 0);
+
+	nr = NR;
+	max_segment = UINT_MAX;
+	dax_pin_limit_batch(region.pin, start, &nr, &max_segment);
+	KUNIT_EXPECT_EQ(test, 16, nr);
+	KUNIT_EXPECT_EQ(test, UINT_MAX, max_segment);
+	nr = NR;
+	dax_pin_limit_batch(region.pin, start + (5 << PAGE_SHIFT), &nr,
+			    &max_segment);
+	KUNIT_EXPECT_EQ(test, 11, nr);
+	nr = NR;
+	dax_pin_limit_batch(region.pin, start + (16 << PAGE_SHIFT), &nr,
+			    &max_segment);
+	KUNIT_EXPECT_EQ(test, 1, nr);
+	KUNIT_EXPECT_EQ(test, PAGE_SIZE, max_segment);
+
+	/* A consumer that did not ask is refused, and can end the pin */
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, region_map(bench, &region));
+	KUNIT_EXPECT_EQ(test, DAX_PIN_REGISTERING, region.pin->state);
+	region_end(&region);
+}
+
+static void failed_map(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+
+	region_begin(bench, &region, 0);
+	region_add(bench, &region, 0, NR, 0);
+	region.fake->no_memory = true;
+	KUNIT_EXPECT_EQ(test, -ENOMEM, region_map(bench, &region));
+	sg_free_table(&region.sgt);
+
+	/* Less memory than the pin has pages: not one run of IOVAs */
+	region.fake->no_memory = false;
+	region.pin->nr_pages--;
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, region_map(bench, &region));
+	KUNIT_EXPECT_EQ(test, DAX_PIN_REGISTERING, region.pin->state);
+	KUNIT_EXPECT_EQ(test, 1, truncate(bench, 0, 0));
+	region_end(&region);
+}
+
+static bool allow(struct dax_pin *pin, void *data)
+{
+	return !data || data == pin;
+}
+
+static unsigned long revoke(struct dax_revocation *revocation)
+{
+	static u64 number;
+
+	revocation->allowed = allow;
+	revocation->number = ++number;
+	revocation->pins = 0;
+	revocation->pages = 0;
+	dax_pins_revoke(revocation);
+	return revocation->pages;
+}
+
+static void revocation(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct dax_revocation all = { .last = ULONG_MAX }, some;
+	struct region one = {}, two = {};
+
+	region_make(bench, &one, 0);
+	region_make(bench, &two, 1);
+
+	some = all;
+	some.id = one.pin->id;
+	some.first = 4;
+	some.last = 7;
+	KUNIT_EXPECT_EQ(test, 4, revoke(&some));
+	KUNIT_EXPECT_EQ(test, 1, some.pins);
+	expect_lost(bench, &one, 4, 7);
+	expect_lost(bench, &two, NR, NR);
+
+	some = all;
+	some.device = "no-such-device";
+	KUNIT_EXPECT_EQ(test, 0, revoke(&some));
+	some = all;
+	some.by_ino = true;
+	some.ino = bench->inode.i_ino + 1;
+	KUNIT_EXPECT_EQ(test, 0, revoke(&some));
+	some = all;
+	some.by_dev = true;
+	some.dev = MKDEV(1, 1);
+	KUNIT_EXPECT_EQ(test, 0, revoke(&some));
+	KUNIT_EXPECT_EQ(test, 0, some.matched);
+
+	/* Pins that the caller may not take from count as not there */
+	some = all;
+	some.data = two.pin;
+	KUNIT_EXPECT_EQ(test, NR, revoke(&some));
+	KUNIT_EXPECT_EQ(test, 1, some.matched);
+	expect_lost(bench, &one, 4, 7);
+	expect_lost(bench, &two, 0, NR - 1);
+
+	some = all;
+	some.device = one.pin->stats->name;
+	KUNIT_EXPECT_EQ(test, NR - 4, revoke(&some));
+	region_end(&one);
+	region_end(&two);
+}
+
+static void handles(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region one = {}, two = {};
+
+	region_make(bench, &one, 0);
+	KUNIT_EXPECT_EQ(test, -1, one.pin->handle);
+	dax_pin_set_handle(0);
+	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
+	/* No pin is without a name: nothing to do */
+	dax_pin_set_handle(7);
+	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
+
+	region_make(bench, &two, 0);
+	dax_pin_change_handle("kunit", 0, 1);
+	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
+	KUNIT_EXPECT_EQ(test, 1, two.pin->handle);
+	dax_pin_change_handle("another", 0, 2);
+	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
+	dax_pin_change_handle("kunit", 0, 2);
+	KUNIT_EXPECT_EQ(test, 2, one.pin->handle);
+	KUNIT_EXPECT_EQ(test, 1, two.pin->handle);
+	region_end(&one);
+	region_end(&two);
+}
+
+static void accounting(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct dax_device_stats *stats;
+	struct region region = {};
+	int i;
+
+	bench->domain[0].needed = 3;
+	region_make(bench, &region, 0);
+	stats = region.pin->stats;
+	KUNIT_EXPECT_PTR_EQ(test, stats,
+			    dax_device_stats(dev_name(bench->dev)));
+	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&stats->stat[DAX_STAT_PINS]));
+	KUNIT_EXPECT_EQ(test, NR,
+			atomic_long_read(&stats->stat[DAX_STAT_PAGES_PINNED]));
+	KUNIT_EXPECT_EQ(test, 3,
+			atomic_long_read(&stats->stat[DAX_STAT_TABLE_PAGES]));
+	KUNIT_EXPECT_EQ(test, 1,
+			atomic_long_read(&stats->stat[DAX_STAT_SCRATCH_PAGES]));
+	region_end(&region);
+	for (i = DAX_STAT_PINS; i <= DAX_STAT_TABLE_PAGES; i++)
+		KUNIT_EXPECT_EQ_MSG(test, 0, atomic_long_read(&stats->stat[i]),
+				    "counter %d", i);
+}
+
+static void inode_goes_first(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+
+	region_make(bench, &region, 0);
+	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
+	dax_retarget_inode(&bench->inode);
+	expect_lost(bench, &region, 0, NR - 1);
+	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(file_of(bench)));
+	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 0, ULONG_MAX));
+	/* Touches no inode any more */
+	memset(&bench->inode, 0x6b, sizeof(bench->inode));
+	region_end(&region);
+	memset(&bench->inode, 0, sizeof(bench->inode));
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(parameter),
+	KUNIT_CASE(index_of_ranges),
+	KUNIT_CASE(extents_of_frames),
+	KUNIT_CASE(trim),
+	KUNIT_CASE(hook_before_map),
+	KUNIT_CASE(hook_on_live_pin),
+	KUNIT_CASE(hook_on_ended_pin),
+	KUNIT_CASE(flush_of_each_domain),
+	KUNIT_CASE(one_flush_for_a_domain),
+	KUNIT_CASE(more_flushes_where_blocks_stay),
+	KUNIT_CASE(scratch),
+	KUNIT_CASE(frames_go_away),
+	KUNIT_CASE(memory_fails),
+	KUNIT_CASE(segment_boundary),
+	KUNIT_CASE(failed_map),
+	KUNIT_CASE(revocation),
+	KUNIT_CASE(handles),
+	KUNIT_CASE(accounting),
+	KUNIT_CASE(inode_goes_first),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "dax_retarget",
+	.init = bench_init,
+	.exit = bench_exit,
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);

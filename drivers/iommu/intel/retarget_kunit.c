@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of what replaces entries of VT-d second-level page tables
+ *
+ * Over page tables that no hardware walks: the domain has no IOMMU, so a flush
+ * has nobody to tell.
+ */
+
+#include <kunit/test.h>
+#include <linux/dax_retarget.h>
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
+
+#include "../iommu-pages.h"
+#include "iommu.h"
+
+#define IOVA	0x4000000000UL
+#define FROM	0x200000000ULL
+#define SCRATCH	0x123456000ULL
+#define ATTRS	(DMA_PTE_READ | DMA_PTE_WRITE | DMA_PTE_SNP)
+
+struct bench {
+	struct dmar_domain domain;
+	struct list_head tables;	/* in reserve */
+	struct iommu_iotlb_gather gather;
+};
+
+static struct dma_pte *new_table(struct kunit *test)
+{
+	struct dma_pte *table;
+
+	table = iommu_alloc_page_node(NUMA_NO_NODE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	return table;
+}
+
+static int bench_init(struct kunit *test)
+{
+	struct bench *bench = kunit_kzalloc(test, sizeof(*bench), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, bench);
+	test->priv = bench;
+	bench->domain.agaw = width_to_agaw(48);
+	bench->domain.nid = NUMA_NO_NODE;
+	bench->domain.iommu_coherency = true;
+	spin_lock_init(&bench->domain.cache_lock);
+	INIT_LIST_HEAD(&bench->domain.cache_tags);
+	bench->domain.pgd = new_table(test);
+	INIT_LIST_HEAD(&bench->tables);
+	iommu_iotlb_gather_init(&bench->gather);
+	return 0;
+}
+
+static void free_tables(struct dma_pte *table, int level)
+{
+	int i;
+
+	for (i = 0; level > 1 && i < BIT(VTD_STRIDE_SHIFT); i++)
+		if (dma_pte_present(&table[i]) && !dma_pte_superpage(&table[i]))
+			free_tables(phys_to_virt(dma_pte_addr(&table[i])),
+				    level - 1);
+	iommu_free_page(table);
+}
+
+static void bench_exit(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	iommu_put_pages_list(&bench->tables);
+	if (bench->domain.pgd)
+		free_tables(bench->domain.pgd,
+			    agaw_to_level(bench->domain.agaw));
+}
+
+/* The entry of @iova at @level or above, where a large one is */
+static struct dma_pte *entry(struct kunit *test, unsigned long iova, int level)
+{
+	struct bench *bench = test->priv;
+	struct dma_pte *table = bench->domain.pgd, *pte;
+	int l;
+
+	for (l = agaw_to_level(bench->domain.agaw); ; l--) {
+		pte = &table[pfn_level_offset(iova >> VTD_PAGE_SHIFT, l)];
+		if (l == level || dma_pte_superpage(pte))
+			return pte;
+		if (!dma_pte_present(pte))
+			pte->val = virt_to_phys(new_table(test)) |
+				   DMA_PTE_READ | DMA_PTE_WRITE;
+		table = phys_to_virt(dma_pte_addr(pte));
+	}
+}
+
+static void map(struct kunit *test, unsigned long iova, phys_addr_t phys,
+		size_t size, int level)
+{
+	u64 step = level_size(level) << VTD_PAGE_SHIFT;
+
+	for (; size; size -= step, iova += step, phys += step)
+		entry(test, iova, level)->val = phys | ATTRS |
+			(level > 1 ? DMA_PTE_LARGE_PAGE : 0);
+}
+
+/* What the device reaches at @iova, if its entry has all attributes */
+static phys_addr_t translate(struct kunit *test, unsigned long iova)
+{
+	struct bench *bench = test->priv;
+	struct dma_pte *table = bench->domain.pgd, *pte;
+	int l;
+
+	for (l = agaw_to_level(bench->domain.agaw); ; l--) {
+		pte = &table[pfn_level_offset(iova >> VTD_PAGE_SHIFT, l)];
+		if (!dma_pte_present(pte))
+			return 0;
+		if (l == 1 || dma_pte_superpage(pte))
+			break;
+		table = phys_to_virt(dma_pte_addr(pte));
+	}
+	if ((pte->val & ATTRS) != ATTRS)
+		return 0;
+	return (pte->val & VTD_PAGE_MASK) |
+	       (iova & ((level_size(l) << VTD_PAGE_SHIFT) - 1));
+}
+
+/* [@iova, @iova + @size) of a range at IOVA leads to scratch, the rest to FROM */
+static void expect(struct kunit *test, size_t all, unsigned long iova,
+		   size_t size)
+{
+	unsigned long i;
+
+	for (i = IOVA; i < IOVA + all; i += VTD_PAGE_SIZE)
+		if (translate(test, i) != (i >= iova && i < iova + size ?
+					   SCRATCH : FROM + (i - IOVA)))
+			break;
+	KUNIT_EXPECT_EQ_MSG(test, i, IOVA + all, "leads to 0x%llx",
+			    translate(test, i));
+}
+
+static void reserve(struct kunit *test, size_t size, unsigned long expected)
+{
+	struct bench *bench = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 0,
+			intel_retarget_ops.reserve(&bench->domain.domain, size,
+						   &bench->tables));
+	KUNIT_EXPECT_EQ(test, expected, list_count_nodes(&bench->tables));
+}
+
+static size_t replace(struct kunit *test, unsigned long iova, size_t size)
+{
+	struct bench *bench = test->priv;
+
+	return intel_retarget_ops.replace(&bench->domain.domain, iova,
+					  FROM + (iova - IOVA), SCRATCH, size,
+					  &bench->tables, &bench->gather);
+}
+
+static unsigned long needed(struct kunit *test, size_t size)
+{
+	struct bench *bench = test->priv;
+
+	return intel_retarget_ops.needed(&bench->domain.domain, IOVA, size);
+}
+
+static void small_entries(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	unsigned long iova = IOVA + SZ_2M - 3 * SZ_4K;
+
+	map(test, IOVA, FROM, SZ_4M, 1);
+	KUNIT_EXPECT_EQ(test, 0, needed(test, SZ_4M));
+	/* Across two tables */
+	KUNIT_EXPECT_EQ(test, 5 * SZ_4K, replace(test, iova, 5 * SZ_4K));
+	expect(test, SZ_4M, iova, 5 * SZ_4K);
+	KUNIT_EXPECT_LE(test, bench->gather.start, iova);
+	KUNIT_EXPECT_GE(test, bench->gather.end, iova + 5 * SZ_4K - 1);
+	/* Nothing there maps what it should any more */
+	KUNIT_EXPECT_EQ(test, 0, replace(test, iova, 5 * SZ_4K));
+	KUNIT_EXPECT_EQ(test, SZ_4K, replace(test, iova - SZ_4K, 2 * SZ_4K));
+	expect(test, SZ_4M, iova - SZ_4K, 6 * SZ_4K);
+}
+
+static void split_2m(struct kunit *test)
+{
+	unsigned long iova = IOVA + SZ_2M + 5 * SZ_4K;
+
+	map(test, IOVA, FROM, 2 * SZ_2M, 2);
+	KUNIT_EXPECT_EQ(test, 2, needed(test, 2 * SZ_2M));
+	reserve(test, 2 * SZ_2M, 2);
+	KUNIT_EXPECT_EQ(test, SZ_4K, replace(test, iova, SZ_4K));
+	expect(test, 2 * SZ_2M, iova, SZ_4K);
+	reserve(test, 0, 1);
+	KUNIT_EXPECT_TRUE(test, dma_pte_superpage(entry(test, IOVA, 2)));
+	KUNIT_EXPECT_FALSE(test, dma_pte_superpage(entry(test, iova, 2)));
+	KUNIT_EXPECT_EQ(test, 1, needed(test, 2 * SZ_2M));
+	/* All of it: the other one is split as well */
+	KUNIT_EXPECT_EQ(test, SZ_2M, replace(test, IOVA, SZ_2M));
+	expect(test, SZ_2M, IOVA, SZ_2M);
+	reserve(test, 0, 0);
+}
+
+static void split_1g(struct kunit *test)
+{
+	unsigned long iova = IOVA + 300 * SZ_2M + 511 * SZ_4K;
+
+	map(test, IOVA, FROM, SZ_1G, 3);
+	KUNIT_EXPECT_EQ(test, 513, needed(test, SZ_1G));
+	reserve(test, SZ_1G, 513);
+	/* The last page of one 2M entry and the first of the next */
+	KUNIT_EXPECT_EQ(test, 2 * SZ_4K, replace(test, iova, 2 * SZ_4K));
+	reserve(test, 0, 510);
+	expect(test, SZ_1G, iova, 2 * SZ_4K);
+	KUNIT_EXPECT_EQ(test, 510, needed(test, SZ_1G));
+	KUNIT_EXPECT_TRUE(test, dma_pte_superpage(entry(test, IOVA, 2)));
+}
+
+static void mixed_entries(struct kunit *test)
+{
+	map(test, IOVA, FROM, SZ_2M, 1);
+	map(test, IOVA + SZ_2M, FROM + SZ_2M, SZ_2M, 2);
+	map(test, IOVA + 2 * SZ_2M, FROM + 2 * SZ_2M, SZ_2M, 1);
+	KUNIT_EXPECT_EQ(test, 1, needed(test, 3 * SZ_2M));
+	reserve(test, SZ_2M, 1);
+	KUNIT_EXPECT_EQ(test, 2 * SZ_2M, replace(test, IOVA + SZ_1M, 2 * SZ_2M));
+	expect(test, 3 * SZ_2M, IOVA + SZ_1M, 2 * SZ_2M);
+}
+
+static void no_table_left(struct kunit *test)
+{
+	map(test, IOVA, FROM, SZ_2M, 2);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA, SZ_4K));
+	expect(test, SZ_2M, 0, 0);
+	KUNIT_EXPECT_TRUE(test, dma_pte_superpage(entry(test, IOVA, 2)));
+}
+
+static void not_mapped(struct kunit *test)
+{
+	map(test, IOVA, FROM, SZ_4K, 1);
+	KUNIT_EXPECT_EQ(test, 0, needed(test, SZ_1G));
+	/* The entry behind is not there, nor is the table of the next 2M */
+	KUNIT_EXPECT_EQ(test, SZ_4K, replace(test, IOVA, SZ_4M));
+	expect(test, SZ_4K, IOVA, SZ_4K);
+	KUNIT_EXPECT_EQ(test, 0, translate(test, IOVA + SZ_4K));
+}
+
+static void without_coherency(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	bench->domain.iommu_coherency = false;
+	map(test, IOVA, FROM, SZ_2M, 2);
+	reserve(test, SZ_2M, 1);
+	KUNIT_EXPECT_EQ(test, SZ_8K, replace(test, IOVA, SZ_8K));
+	expect(test, SZ_2M, IOVA, SZ_8K);
+}
+
+static void reserves(struct kunit *test)
+{
+	/* The sum of all that were asked for */
+	reserve(test, SZ_4K, 0);
+	reserve(test, SZ_2M - 1, 0);
+	reserve(test, 3 * SZ_2M, 3);
+	reserve(test, SZ_1G, 3 + 512 + 1);
+}
+
+static struct kunit_case cases[] = {
+	KUNIT_CASE(small_entries),
+	KUNIT_CASE(split_2m),
+	KUNIT_CASE(split_1g),
+	KUNIT_CASE(mixed_entries),
+	KUNIT_CASE(no_table_left),
+	KUNIT_CASE(not_mapped),
+	KUNIT_CASE(without_coherency),
+	KUNIT_CASE(reserves),
+	{}
+};
+
+static struct kunit_suite suite = {
+	.name = "intel_iommu_retarget",
+	.init = bench_init,
+	.exit = bench_exit,
+	.test_cases = cases,
+};
+
+kunit_test_suite(suite);
