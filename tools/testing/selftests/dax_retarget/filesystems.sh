@@ -23,8 +23,7 @@ number=0 failed=0
 # A mount may still be busy with the end of what was in it.
 put_away()
 {
-	local try
-	for try in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		mountpoint -q "$mnt" || break
 		umount "$mnt" 2> /dev/null || sleep 1
 	done

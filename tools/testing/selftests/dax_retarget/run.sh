@@ -39,7 +39,7 @@ while [ $# -gt 0 ]; do
 done
 if [ ${#tests[@]} = 0 ]; then
 	tests=(refusal truncate reuse largepage region lifetime scratch window
-	       race reflink shrink readonly durability umount)
+	       race reflink shrink readonly durability fail_nth umount)
 	[ -z "$controls" ] || tests+=(controls.sh)
 fi
 

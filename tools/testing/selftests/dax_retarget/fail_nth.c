@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Each allocation that registering or deregistering takes fails once, in turn,
+ * as iommufd_fail_nth does it: the kernel counts the allocations of a task and
+ * fails the nth. Then the error is one that says so, nothing is left behind, and
+ * the next try works. What takes pages back must not fail at all.
+ *
+ * Needs CONFIG_FAULT_INJECTION with CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib_harness.h"
+
+#define INJECTION	"/sys/kernel/debug/"
+#define PAGES		24UL
+
+/* More points than any scenario has: something loops */
+#define MAX_POINTS	2000
+
+FIXTURE(fail_nth)
+{
+	struct bench bench;
+	int nth;	/* /proc/thread-self/fail-nth */
+	unsigned long points;
+	unsigned long failed;
+};
+
+static void setting(const char *name, const char *value)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), INJECTION "%s", name);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		die("cannot set %s", path);
+	close(fd);
+}
+
+FIXTURE_SETUP(fail_nth)
+{
+	const char *missing = bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	self->nth = open("/proc/thread-self/fail-nth", O_RDWR);
+	if (self->nth < 0 || access(INJECTION "failslab", F_OK) ||
+	    access(INJECTION "fail_page_alloc", F_OK))
+		SKIP(return, "the kernel injects no faults");
+
+	/* Also where the kernel would rather wait than fail, of any size */
+	setting("failslab/ignore-gfp-wait", "N");
+	setting("failslab/verbose", "0");
+	setting("fail_page_alloc/ignore-gfp-wait", "N");
+	setting("fail_page_alloc/min-order", "0");
+	setting("fail_page_alloc/verbose", "0");
+}
+
+FIXTURE_TEARDOWN(fail_nth)
+{
+	if (self->nth >= 0)
+		close(self->nth);
+	TH_LOG("%lu points, %lu of them made it fail", self->points,
+	       self->failed);
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+static void arm(FIXTURE_DATA(fail_nth) *self, unsigned int nth)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", nth);
+
+	if (pwrite(self->nth, text, len, 0) != len)
+		die("cannot arm the injection");
+}
+
+/* Returns whether the fault happened, and disarms */
+static bool disarm(FIXTURE_DATA(fail_nth) *self)
+{
+	char text[16] = "";
+	int saved = errno;
+
+	if (pread(self->nth, text, sizeof(text) - 1, 0) <= 0)
+		die("cannot read the injection");
+	arm(self, 0);
+	errno = saved;
+	return atoi(text) == 0;
+}
+
+static bool is_sensible(int error)
+{
+	/* EFAULT: a page could not be brought in, as without DAX */
+	return error == ENOMEM || error == EFAULT || error == EAGAIN;
+}
+
+/* What is registered, over and over */
+struct memory {
+	void *map;
+	size_t len;
+	struct ibv_mr *(*how)(struct nic *nic, void *addr, size_t len);
+};
+
+static void try_all(struct __test_metadata *_metadata,
+		    FIXTURE_DATA(fail_nth) *self, const struct memory *memory)
+{
+	struct stats before, now;
+	struct ibv_mr *mr;
+	unsigned int nth;
+	bool happened;
+	int error;
+
+	/* What stays after the first time, such as lists of libraries */
+	mr = memory->how(self->bench.nic, memory->map, memory->len);
+	ASSERT_NE(NULL, mr);
+	nic_deregister(mr);
+	stats_read(&before);
+
+	for (nth = 1; nth < MAX_POINTS; nth++) {
+		arm(self, nth);
+		mr = memory->how(self->bench.nic, memory->map, memory->len);
+		error = errno;
+		happened = disarm(self);
+		if (!mr) {
+			self->failed++;
+			ASSERT_TRUE(happened)
+				TH_LOG("fails without a fault: %s",
+				       strerror(error));
+			EXPECT_TRUE(is_sensible(error))
+				TH_LOG("point %u: %s", nth, strerror(error));
+			ASSERT_TRUE(stats_wait(&before, &now))
+				TH_LOG("point %u leaves %ld pins of %ld files",
+				       nth, now.pins - before.pins,
+				       now.files - before.files);
+			mr = memory->how(self->bench.nic, memory->map,
+					 memory->len);
+			ASSERT_NE(NULL, mr)
+				TH_LOG("point %u: the next try fails: %s", nth,
+				       strerror(errno));
+		}
+		nic_deregister(mr);
+		if (!happened)
+			break;
+		self->points++;
+	}
+	ASSERT_GT(MAX_POINTS, nth);
+	ASSERT_TRUE(stats_wait(&before, &now));
+	/* Or nothing was injected at all */
+	EXPECT_LT(5, self->failed);
+}
+
+TEST_F(fail_nth, register_file)
+{
+	int fd = file_create("file", PAGES * PAGE, FILLED);
+	struct memory memory = {
+		.map = file_map(fd, 0, PAGES * PAGE),
+		.len = PAGES * PAGE,
+		.how = nic_register,
+	};
+
+	try_all(_metadata, self, &memory);
+	memory.how = nic_register_read_only;
+	try_all(_metadata, self, &memory);
+	munmap(memory.map, memory.len);
+	close(fd);
+}
+
+TEST_F(fail_nth, register_large_entry)
+{
+	struct memory memory = { .len = PAGE_2M, .how = nic_register };
+	uint64_t pos;
+	int fd;
+
+	fd = file_create_aligned("file", PAGE_2M, &pos);
+	if (fd < 0)
+		SKIP(return, "no 2 MiB of blocks in one piece, aligned");
+	memory.map = file_map_aligned(fd, pos, PAGE_2M, PAGE_2M);
+	try_all(_metadata, self, &memory);
+	munmap(memory.map, memory.len);
+	close(fd);
+}
+
+/* Anonymous memory, a file, a hole in between, another file */
+TEST_F(fail_nth, register_mixed)
+{
+	int fd = file_create("file", PAGES * PAGE, FILLED);
+	int fd2 = file_create("other", PAGES * PAGE, FILLED);
+	struct memory memory = { .len = PAGES * PAGE, .how = nic_register };
+
+	memory.map = mmap(NULL, memory.len, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, memory.map);
+	ASSERT_NE(MAP_FAILED, mmap(memory.map + 4 * PAGE, 8 * PAGE,
+				   PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_FIXED, fd, 0));
+	ASSERT_NE(MAP_FAILED, mmap(memory.map + 14 * PAGE, 8 * PAGE,
+				   PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_FIXED, fd2, 4 * PAGE));
+	try_all(_metadata, self, &memory);
+	munmap(memory.map, memory.len);
+	close(fd);
+	close(fd2);
+}
+
+/* What a fault leaves undone must not keep the pages */
+TEST_F(fail_nth, blocks_are_free_after_a_failure)
+{
+	struct stats before, now;
+	struct ibv_mr *mr;
+	unsigned int nth;
+	void *map;
+	int fd;
+
+	for (nth = 1; nth < MAX_POINTS; nth++) {
+		bool happened;
+
+		stats_read(&before);
+		fd = file_create("file", PAGES * PAGE, FILLED);
+		map = file_map(fd, 0, PAGES * PAGE);
+		arm(self, nth);
+		mr = nic_register(self->bench.nic, map, PAGES * PAGE);
+		happened = disarm(self);
+		self->points += happened;
+		self->failed += !mr;
+		ASSERT_EQ(0, ftruncate(fd, 0));
+		if (mr)
+			nic_deregister(mr);
+		munmap(map, PAGES * PAGE);
+		close(fd);
+		file_unlink("file");
+		ASSERT_TRUE(stats_wait(&before, &now));
+		if (!happened)
+			break;
+	}
+	ASSERT_GT(MAX_POINTS, nth);
+}
+
+/* Hooks, and the end of a region: they reserve what they need, and do not fail */
+TEST_F(fail_nth, taking_back_does_not_fail)
+{
+	struct region region;
+	struct stats before, now;
+	unsigned int nth, kind;
+	bool happened = true;
+	int ret;
+
+	for (kind = 0; kind < 3; kind++) {
+		for (nth = 1; nth < MAX_POINTS; nth++) {
+			long pages = stat_read("pages_retargeted");
+
+			stats_read(&before);
+			region_open(&self->bench, &region, "file", PAGES);
+			arm(self, nth);
+			switch (kind) {
+			case 0:
+				ret = fallocate(region.fd,
+						FALLOC_FL_PUNCH_HOLE |
+						FALLOC_FL_KEEP_SIZE,
+						4 * PAGE, 8 * PAGE);
+				break;
+			case 1:
+				ret = ftruncate(region.fd, 4 * PAGE);
+				break;
+			default:
+				ret = ibv_dereg_mr(region.mr);
+				if (!ret)
+					region.mr = NULL;
+				break;
+			}
+			happened = disarm(self);
+			self->points += happened;
+			pages = stat_read("pages_retargeted") - pages;
+
+			/*
+			 * The file system may fail before it frees anything, but
+			 * what it frees is not the device's any more.
+			 */
+			if (ret) {
+				self->failed++;
+				EXPECT_NE(2, kind)
+					TH_LOG("point %u: deregistration: %s",
+					       nth, strerror(ret));
+			} else if (kind < 2) {
+				EXPECT_EQ(kind ? PAGES - 4 : 8, pages)
+					TH_LOG("point %u", nth);
+			}
+			region_close(&region);
+			file_unlink("file");
+			ASSERT_TRUE(stats_wait(&before, &now));
+			if (!happened)
+				break;
+		}
+		ASSERT_GT(MAX_POINTS, nth);
+	}
+}
+
+TEST_HARNESS_MAIN
