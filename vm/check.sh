@@ -13,6 +13,7 @@ bench=$TOP/tools/testing/dax_retarget
 # too; where it fails since a test of its own did, that one is counted already.
 part()
 {
+	# shellcheck disable=SC2034 # elapsed reads start
 	local name=$1 status=0 start=$SECONDS tap=$LOGS/check-part.tap
 	shift
 	say "== $name"
@@ -46,6 +47,8 @@ sum()
 guarded "$VM/setup.sh"
 : > "$results"
 part "lint" "$VM/lint.sh"
+
+part "KUnit" "$VM/kunit.sh"
 
 # The engine under the NICs, by the kernel's own test of such engines.
 dmatest='. ./engine-nics.sh > /dev/null
@@ -83,6 +86,12 @@ part "guest, large pages" "$VM/run" --share "$bench" --append dax_retarget=on \
 guest "regions beyond 4 GiB" --append dax_retarget=on "$with_engines ./run.sh huge"
 guest "memory fails and is removed" --limit 1800 --append dax_retarget=on --fs none \
 	'. ./engine-nics.sh > /dev/null && ./remove-namespace.sh /image/selftests/dax_retarget'
+
+guest "the command" --limit 1800 --append dax_retarget=on \
+	'. ./engine-nics.sh > /dev/null && ./command.sh'
+for mode in '' dax_retarget=nonsense 'dax_retarget=on iommu=pt'; do
+	guest "doctor, '$mode'" --append "$mode" '. ./engine-nics.sh > /dev/null && ./command.sh doctor'
+done
 
 # With a second file system, as the reference or for one of another kind.
 pair()	# NAME vm/run-argument...

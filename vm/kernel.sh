@@ -9,6 +9,7 @@ set -euo pipefail
 . "$VM/kbuild.sh"
 
 test_modules=$CACHE/test-modules
+tools=$CACHE/tools
 stage=$CACHE/stage
 
 build()
@@ -33,11 +34,44 @@ build_tests()
 		KHDR_INCLUDES="-isystem $BUILD/usr/include" "$stage/selftests/mm/gup_longterm"
 }
 
+# The administrator's command, also with sanitizers, and the kernel's own client
+# of the same protocol to compare it with.
+build_tools()
+{
+	local source=$TOP/tools/dax_retarget
+	local sanitize='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -static-libasan -static-libubsan'
+	rm -rf "$tools"
+	mkdir -p "$tools/objects" "$tools/specs"
+	make -C "$source" O="$tools/objects"
+	strip -o "$tools/dax-retarget" "$tools/objects/dax-retarget"
+	rm -r "$tools/objects"
+	make -C "$source" O="$tools/objects" CFLAGS="$sanitize"
+	strip -g -o "$tools/dax-retarget-sanitized" "$tools/objects/dax-retarget"
+	rm -r "$tools/objects"
+	gcc -Wall -O2 -o "$tools/many_regions" \
+		"$TOP/tools/testing/dax_retarget/many_regions.c" -libverbs
+	cp -r "$source/schema" "$TOP/Documentation/admin-guide/dax-retarget.rst" "$tools/"
+	cp -r "$TREE/tools/net/ynl" "$tools/"
+	cp "$TREE"/Documentation/netlink/*.yaml "$tools/"
+	cp "$TREE/Documentation/netlink/specs/dax-retarget.yaml" "$tools/specs/"
+}
+
+tools_key()
+{
+	hash_folder "$TOP/tools/dax_retarget"
+	cat "$VM/kernel.sh" "$TOP/tools/testing/dax_retarget/many_regions.c" \
+		"$TOP/include/uapi/linux/dax_retarget_netlink.h" \
+		"$TOP/Documentation/netlink/specs/dax-retarget.yaml" \
+		"$TOP/Documentation/admin-guide/dax-retarget.rst"
+}
+
 # Always, as the link is this checkout's and the rest may be another's work.
 publish()
 {
 	local image old
 	cp "$BUILD/vmlinux" "$stage/"
+	rm -rf "$stage/tools"
+	cp -r "$tools" "$stage/"
 	image=$IMAGES/$(hash_folder "$stage" | cut -c1-16)
 	if [ ! -d "$image" ]; then
 		rm -rf "$IMAGES/new"
@@ -67,4 +101,5 @@ step kernel-config "$(config_key | hash)" configure "$BUILD" "$VM/kernel.config"
 key=$({ tree_key; cat "$BUILD/.config"; } | hash)
 step kernel-build "$key" build
 step tests-build "$key $(hash_folder "$TOP/tools/testing/dax_retarget")" build_tests
+step tools-build "$(tools_key | hash)" build_tools
 publish

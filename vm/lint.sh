@@ -129,9 +129,65 @@ kernel_doc()
 	scripts/kernel-doc -none -Wall "$@"
 }
 
+# As the administrator would, and without a complaint.
+command_warnings()
+{
+	local work log=$LOGS/lint-command.log
+	work=$(mktemp -d)
+	logged "$log" make -C "$TOP/tools/dax_retarget" O="$work" DESTDIR="$work/root" prefix=/usr \
+		CFLAGS='-O2 -Werror -Wshadow -Wformat=2' install
+	man --warnings -l "$work/root/usr/share/man/man8/dax-retarget.8" > /dev/null
+	bash -n "$work/root/usr/share/bash-completion/completions/dax-retarget"
+	rm -r "$work"
+}
+
+scripts()
+{
+	local list
+	mapfile -t list < <(cd "$TOP" && git ls-files -- '*.sh' vm/run vm/rootfs-init .ci/run |
+		sed "s|^|$TOP/|")
+	shellcheck -x -P SCRIPTDIR -S warning "${list[@]}" || true
+}
+
 only_existing_files()
 {
 	! grep -H '^new file' "$SERIES"/*.patch
+}
+
+# Our documents, with the kernel's own extensions, and what the specification
+# says. Not all of the kernel's, which takes half an hour.
+documents()
+{
+	local work log=$LOGS/lint-sphinx.log file
+	work=$(mktemp -d)
+	printf 'Ours\n====\n\n.. toctree::\n   :glob:\n\n   *\n' > "$work/index.rst"
+	for file in $(printf '%s\n' "${ours[@]}" | only rst); do
+		cp "$file" "$work/$(tr / - <<< "${file#Documentation/}")"
+		grep -qx " *$(basename "$file" .rst)" "$(dirname "$file")/index.rst" ||
+			echo "$file: not in the index beside it"
+	done
+	python3 tools/net/ynl/ynl-gen-rst.py -i "$specification" -o "$work/specification.rst"
+	srctree=$TREE sphinx-build -q -c Documentation -d "$work.trees" -b html \
+		-D version=6.12 -D release=6.12 -D kerneldoc_srctree="$TREE" \
+		-D kerneldoc_bin="$TREE/scripts/kernel-doc" "$work" "$work.html" 2> "$log" ||
+		tail -n 5 "$log"
+	# Neither pictures, which need graphviz, nor looks
+	grep -vE 'dot\(1\) not found|Using .* theme' "$log" || true
+	grep -q 'dax_pin_create' "$work.html/driver-api-dax-retarget.html" ||
+		echo "the interface is missing from the driver API guide"
+	rm -r "$work" "$work.trees" "$work.html"
+}
+
+specification=Documentation/netlink/specs/dax-retarget.yaml
+generated()	# FILE OPTION...: is it what the kernel's tool makes of it?
+{
+	local file=$1 work
+	shift
+	work=$(mktemp -d)
+	# It looks at the name of what it makes
+	python3 tools/net/ynl/ynl-gen-c.py --spec "$specification" "$@" -o "$work/${file##*/}"
+	diff -u "$file" "$work/${file##*/}" || true
+	rm -r "$work"
 }
 
 for v in on off; do
@@ -163,5 +219,14 @@ check "checkpatch of the patches" checkpatch --ignore FILE_PATH_CHANGES "$SERIES
 mapfile -t documented < <(printf '%s\n' "${ours[@]}" | grep -v ^tools/ | only c h)
 check "kernel-doc" kernel_doc "${documented[@]}"
 check "patches change existing files only" only_existing_files
+check "documents" documents
+check "netlink: header for programs" generated include/uapi/linux/dax_retarget_netlink.h \
+	--mode uapi --header
+check "netlink: header for the kernel" generated drivers/iommu/dax_retarget/netlink-gen.h \
+	--mode kernel --header
+check "netlink: policy" generated drivers/iommu/dax_retarget/netlink-gen.c \
+	--mode kernel --source
+check "the command, with all warnings" command_warnings
+check "shell scripts" scripts
 echo "1..$n"
 exit $((failed > 0))

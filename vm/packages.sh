@@ -13,6 +13,10 @@ packages=(
 	qemu-system-x86 mmdebstrap squashfs-tools uidmap
 	# the selftests
 	libibverbs-dev librdmacm-dev liburing-dev
+	# the administrator's command, and the specification of its protocol
+	libnl-genl-3-dev libjson-c-dev pkg-config python3-yaml
+	# checks of documents and scripts
+	python3-sphinx man-db groff-base shellcheck
 )
 [ -n "${KERNEL_SRC-}" ] || packages+=(linux-source-6.12)
 

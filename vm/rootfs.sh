@@ -14,6 +14,10 @@ packages=(
 	python3-pyverbs
 	# io_uring, load, and tools
 	liburing2 fio iproute2 kmod procps strace util-linux
+	# the administrator's command, and the kernel's own netlink client
+	libnl-genl-3-200 libjson-c5 python3-yaml python3-jsonschema valgrind libc6-dbg
+	# readers of the trace events
+	trace-cmd linux-perf bpftrace
 )
 
 # The host's own package sources and proxy, as far as they are Debian 12's.

@@ -95,6 +95,7 @@ microseconds()	# FILE STATEMENT
 	PYTHON
 }
 
+PATH=$PATH:/image/tools
 cd "$DIR"
 trap 'rm -f file filler rest victim unpinned' EXIT
 case ${1-} in
@@ -159,6 +160,10 @@ echo "   \$ ib_write_bw -d $DEVICE -s 65536 -D 30 --mmap=$DIR/file &"
 traffic file 30
 check "the file's pages are pinned" within 30 is_pinned "$pinned_before"
 sleep 2
+show dax-retarget list
+dax-retarget monitor > /tmp/demo.monitor &
+monitor=$!
+sleep 1
 retargeted=$(stat_of pages_retargeted)
 punch_pinned=$(microseconds file 'punch(fd, 65536, 4096)')
 echo "   punch of 4 KiB:       $punch_pinned us under the traffic, $punch_unpinned us on a file without"
@@ -171,6 +176,12 @@ check "so were all others that the NIC could reach" \
 check "neither waited for the NIC, which goes on for half a minute" \
 	test $((punch_pinned + truncate_pinned)) -lt 2000000
 check "the traffic goes on" traffic_goes_on
+sleep 1
+kill $monitor
+wait $monitor || true
+echo "   \$ dax-retarget monitor"
+sed 's/^/   /' /tmp/demo.monitor
+check "an administrator is told of both" test "$(grep -c truncate /tmp/demo.monitor)" = 2
 
 heading "The freed blocks become another file"
 head -c 64M /tmp/demo.pattern > victim 2> /dev/null || true

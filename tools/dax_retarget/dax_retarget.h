@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * dax-retarget: what the files of the command share
+ */
+#ifndef DAX_RETARGET_H
+#define DAX_RETARGET_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <json-c/json.h>
+#include <linux/dax_retarget_netlink.h>
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+/* Exit statuses; part of the interface, see dax-retarget(8) */
+enum {
+	EXIT_OK,
+	EXIT_FAILED,
+	EXIT_USAGE,
+	EXIT_NO_FEATURE,
+	EXIT_NO_PERMISSION,
+};
+
+/**
+ * struct place - a range of a file
+ * @major: block device of the file system
+ * @minor: the same
+ * @inode: inode number
+ * @path: from the root of the file system, or %NULL
+ * @offset: first byte
+ * @length: in bytes
+ * @iova: address at which the device reaches it
+ * @has_iova: is @iova known?
+ * @gone: has the inode left memory?
+ */
+struct place {
+	uint32_t major;
+	uint32_t minor;
+	uint64_t inode;
+	char *path;
+	uint64_t offset;
+	uint64_t length;
+	uint64_t iova;
+	bool has_iova;
+	bool gone;
+};
+
+/**
+ * struct pin - what one message of the kernel says about a pin
+ * @place: one range of the pin; a pin with several has several messages
+ * @event: from here on, for events only
+ *
+ * The others are as in Documentation/netlink/specs/dax-retarget.yaml.
+ */
+struct pin {
+	uint32_t id;
+	char *device;
+	char *consumer;
+	uint32_t handle;
+	bool has_handle;
+	uint32_t pid;
+	bool has_pid;
+	uint64_t start_time;
+	char *comm;
+	uint32_t uid;
+	uint64_t age;
+	uint32_t access;
+	uint32_t state;
+	uint64_t pages;
+	uint64_t pages_retargeted;
+	uint32_t page_size;
+	struct place place;
+	uint64_t event;
+	uint64_t events_lost;
+	uint64_t time;
+	uint32_t reason;
+	uint64_t event_pages;
+};
+
+struct pins {
+	struct pin *pin;
+	size_t nr;
+	size_t max;
+};
+
+struct device {
+	char *name;
+	char *driver;
+	bool retargetable;
+	char *reason;
+	char *domain_type;
+	uint64_t pins;
+	uint64_t bytes_pinned;
+	uint64_t bytes_retargeted;
+	uint64_t retargets;
+	uint64_t flushes;
+	uint64_t scratch_pages;
+	uint64_t table_pages;
+};
+
+struct devices {
+	struct device *device;
+	size_t nr;
+	size_t max;
+};
+
+struct status {
+	bool enabled;
+	uint64_t events;
+	uint64_t events_lost;
+};
+
+/**
+ * struct selector - which pins are meant
+ *
+ * All that is set has to match.
+ */
+struct selector {
+	bool by_id;
+	uint32_t id;
+	const char *device;	/* or name of the consumer */
+	bool by_pid;
+	uint32_t pid;
+	bool by_dev;
+	uint32_t major;
+	uint32_t minor;
+	bool by_inode;
+	uint64_t inode;
+	bool by_offset;
+	uint64_t offset;
+	bool by_length;
+	uint64_t length;
+};
+
+struct revoked {
+	uint64_t pins;
+	uint64_t pages;
+	uint32_t page_size;
+};
+
+/* main.c */
+void fail(int status, const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 2, 3)));
+void usage_error(const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+void finish_output(void);
+void *xrealloc(void *old, size_t nr, size_t size);
+char *xstrdup(const char *s);
+char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+uint64_t parse_number(const char *option, const char *text, uint64_t max);
+uint64_t parse_size(const char *option, const char *text);
+double parse_seconds(const char *option, const char *text);
+void select_file(struct selector *selector, const char *path);
+void select_mount(struct selector *selector, const char *path);
+void catch_signals(void);
+extern volatile sig_atomic_t stopped;
+
+/* netlink.c */
+bool feature_exists(void);
+void get_pins(struct pins *pins, const struct selector *selector);
+void free_pins(struct pins *pins);
+void get_devices(struct devices *devices);
+void free_devices(struct devices *devices);
+void get_status(struct status *status);
+int do_revoke(const struct selector *selector, struct revoked *revoked);
+
+enum wait_result { WAIT_EVENT, WAIT_OVERRUN, WAIT_TIMEOUT, WAIT_STOPPED };
+void subscribe(void);
+enum wait_result wait_event(struct pin *event, double seconds);
+void free_pin(struct pin *pin);
+
+/* sysfs.c */
+
+/* Reads the first line of a file; "" if it cannot be read */
+void read_line(char *buf, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Name of the file that a symbolic link points at; "" if there is none */
+void read_link(char *buf, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+struct json_object *rdma_devices_of(const char *device);
+bool rdma_parent(const char *rdma_device, char *buf, size_t size);
+bool is_vfio_bound(const char *driver);
+void resolve_device(struct selector *selector);
+
+/* mounts.c */
+
+/**
+ * struct mount - a line of /proc/self/mountinfo
+ */
+struct mount {
+	unsigned int id;
+	unsigned int parent;
+	uint32_t major;
+	uint32_t minor;
+	char *root;
+	char *point;
+	char *type;
+	char *options;
+};
+
+void read_mounts(void);
+void refresh_mounts(void);
+const struct mount *find_mount(uint32_t major, uint32_t minor);
+char *place_path(const struct place *place);
+
+/* text.c */
+struct table;
+char *printable(const char *s);
+char *human_size(uint64_t bytes, bool exact);
+char *human_duration(uint64_t nanoseconds);
+char *user_name(uint32_t uid);
+char *place_text(const struct place *place);
+char *range_text(const struct place *place, bool exact);
+const char *access_name(uint32_t access);
+const char *state_name(uint32_t state);
+const char *reason_name(uint32_t reason);
+struct table *table_new(unsigned int columns, ...);
+void table_add(struct table *table, char *cell);
+void table_print(struct table *table, unsigned int max_rows);
+
+/* json.c */
+void put_string(struct json_object *object, const char *key, const char *s);
+void put_number(struct json_object *object, const char *key, uint64_t n);
+void put_bool(struct json_object *object, const char *key, bool b);
+void put_seconds(struct json_object *object, const char *key,
+		  uint64_t nanoseconds);
+void print_json_value(struct json_object *object);
+void print_json_line(struct json_object *object);
+struct json_object *json_of_pin(const struct pin *pin);
+struct json_object *json_of_place(const struct place *place);
+
+/* Verbs */
+int cmd_list(int argc, char **argv);
+int cmd_devices(int argc, char **argv);
+int cmd_monitor(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+int cmd_revoke(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+extern const char list_usage[], devices_usage[], monitor_usage[], stats_usage[],
+	top_usage[], revoke_usage[], doctor_usage[];
+/* getopt_long() that knows --help of the verb at hand and ends at errors */
+struct option;
+int next_option(int argc, char **argv, const char *shorts,
+		const struct option *longs);
+void no_arguments(int argc, char **argv);
+
+#endif /* DAX_RETARGET_H */

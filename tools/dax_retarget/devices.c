@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dax-retarget devices: through which devices files can be reached
+ */
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "dax_retarget.h"
+
+const char devices_usage[] =
+"Usage: dax-retarget devices [OPTION...]\n"
+"\n"
+"List devices: those of RDMA devices, those given to VFIO, and those that have\n"
+"or had pins. VERDICT is what the kernel says of the device and its IOMMU; see\n"
+"doctor for what else can be in the way.\n"
+"\n"
+"  -a, --all       all PCI devices that have a driver\n"
+"  -b, --bytes     exact numbers of bytes\n"
+"  -j, --json\n"
+"  -h, --help\n";
+
+static bool is_of_interest(const struct device *device,
+			   struct json_object *rdma)
+{
+	return json_object_array_length(rdma) ||
+	       is_vfio_bound(device->driver) || device->pins ||
+	       device->bytes_retargeted || device->retargets ||
+	       device->flushes;
+}
+
+static struct json_object *json_device(const struct device *device,
+				       struct json_object *rdma)
+{
+	struct json_object *object = json_object_new_object();
+
+	put_string(object, "name", device->name);
+	put_string(object, "driver", device->driver);
+	json_object_object_add(object, "rdma_devices", json_object_get(rdma));
+	put_bool(object, "vfio", is_vfio_bound(device->driver));
+	put_bool(object, "retargetable", device->retargetable);
+	put_string(object, "reason", device->reason);
+	put_string(object, "domain_type", device->domain_type);
+	put_number(object, "pins", device->pins);
+	put_number(object, "pinned", device->bytes_pinned);
+	put_number(object, "lost", device->bytes_retargeted);
+	put_number(object, "retargets", device->retargets);
+	put_number(object, "flushes", device->flushes);
+	put_number(object, "scratch_pages", device->scratch_pages);
+	put_number(object, "table_pages", device->table_pages);
+	return object;
+}
+
+static char *join(struct json_object *names)
+{
+	size_t i, nr = json_object_array_length(names);
+	char *text = xstrdup(nr ? "" : "-"), *longer;
+
+	for (i = 0; i < nr; i++) {
+		longer = xasprintf("%s%s%s", text, i ? "," : "",
+				   json_object_get_string(json_object_array_get_idx(names, i)));
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+static void add_device(struct table *table, const struct device *device,
+		       struct json_object *rdma, bool exact)
+{
+	table_add(table, printable(device->name));
+	table_add(table, printable(device->driver));
+	table_add(table, join(rdma));
+	table_add(table, printable(device->domain_type));
+	table_add(table, xasprintf("%" PRIu64, device->pins));
+	table_add(table, human_size(device->bytes_pinned, exact));
+	table_add(table, human_size(device->bytes_retargeted, exact));
+	table_add(table, xasprintf("%" PRIu64, device->flushes));
+	table_add(table, device->retargetable ? xstrdup("yes") :
+		  xasprintf("no: %s", device->reason ?: "no reason given"));
+}
+
+int cmd_devices(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "all", no_argument, NULL, 'a' },
+		{ "bytes", no_argument, NULL, 'b' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	bool all = false, exact = false, json = false;
+	struct json_object *array, *rdma;
+	struct devices devices = { };
+	struct table *table;
+	int option;
+	size_t i;
+
+	while ((option = next_option(argc, argv, "abjh", options)) != -1) {
+		switch (option) {
+		case 'a':
+			all = true;
+			break;
+		case 'b':
+			exact = true;
+			break;
+		case 'j':
+			json = true;
+			break;
+		}
+	}
+	no_arguments(argc, argv);
+
+	get_devices(&devices);
+	array = json_object_new_array();
+	table = table_new(9, "DEVICE", "DRIVER", "RDMA", "DOMAIN", ">PINS",
+			  ">PINNED", ">LOST", ">FLUSHES", "VERDICT");
+	for (i = 0; i < devices.nr; i++) {
+		rdma = rdma_devices_of(devices.device[i].name);
+		if (all || is_of_interest(&devices.device[i], rdma)) {
+			json_object_array_add(array,
+					      json_device(&devices.device[i],
+							  rdma));
+			add_device(table, &devices.device[i], rdma, exact);
+		}
+		json_object_put(rdma);
+	}
+	if (json) {
+		print_json_value(array);
+	} else {
+		table_print(table, 0);
+		json_object_put(array);
+	}
+	free_devices(&devices);
+	return EXIT_OK;
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dax-retarget list: who reaches what
+ */
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "dax_retarget.h"
+
+const char list_usage[] =
+"Usage: dax-retarget list [OPTION...]\n"
+"\n"
+"List pins: which process lets which device reach which range of which file.\n"
+"Without CAP_SYS_ADMIN, those of the own processes.\n"
+"\n"
+"  -d, --device NAME   only of this PCI device or RDMA device\n"
+"  -p, --pid PID       only of this process\n"
+"  -f, --file PATH     only with pages of this file\n"
+"  -m, --mount DIR     only with files of the file system DIR is on\n"
+"  -b, --bytes         exact numbers of bytes\n"
+"  -v, --verbose       with IOVA and start of the owner\n"
+"  -j, --json          one array of pins, each with its ranges\n"
+"  -h, --help\n"
+"\n"
+"A pin with several ranges has a line for each; what is the same is said once.\n";
+
+/* Consecutive messages of one id are one pin */
+static void print_json(const struct pins *pins)
+{
+	struct json_object *array = json_object_new_array();
+	struct json_object *object = NULL, *ranges = NULL;
+	size_t i;
+
+	for (i = 0; i < pins->nr; i++) {
+		const struct pin *pin = &pins->pin[i];
+
+		if (!i || pins->pin[i - 1].id != pin->id) {
+			object = json_of_pin(pin);
+			put_seconds(object, "age", pin->age);
+			put_string(object, "state", state_name(pin->state));
+			ranges = json_object_new_array();
+			json_object_object_add(object, "ranges", ranges);
+			json_object_array_add(array, object);
+		}
+		object = json_of_place(&pin->place);
+		put_bool(object, "gone", pin->place.gone);
+		json_object_array_add(ranges, object);
+	}
+	print_json_value(array);
+}
+
+static void add_pin(struct table *table, const struct pin *pin, bool exact)
+{
+	table_add(table, xasprintf("%" PRIu32, pin->id));
+	table_add(table, printable(pin->device));
+	table_add(table, printable(pin->consumer));
+	table_add(table, pin->has_handle ? xasprintf("%" PRIu32, pin->handle) :
+					   xstrdup("-"));
+	table_add(table, pin->has_pid ? xasprintf("%" PRIu32, pin->pid) :
+					xstrdup("-"));
+	table_add(table, printable(pin->comm));
+	table_add(table, user_name(pin->uid));
+	table_add(table, xstrdup(access_name(pin->access)));
+	table_add(table, xstrdup(state_name(pin->state)));
+	table_add(table, human_size(pin->pages * pin->page_size, exact));
+	table_add(table, human_size(pin->pages_retargeted * pin->page_size,
+				    exact));
+	table_add(table, human_duration(pin->age));
+}
+
+static void print_table(const struct pins *pins, bool exact, bool verbose)
+{
+	struct table *table;
+	size_t i;
+	int n;
+
+	table = table_new(16, ">ID", "DEVICE", "CONSUMER", ">HANDLE", ">PID",
+			  "COMM", "USER", "ACCESS", "STATE", ">SIZE", ">LOST",
+			  ">AGE", "RANGE", verbose ? "IOVA" : "FILE",
+			  verbose ? ">STARTED" : NULL, verbose ? "FILE" : NULL);
+	for (i = 0; i < pins->nr; i++) {
+		const struct pin *pin = &pins->pin[i];
+
+		if (!i || pins->pin[i - 1].id != pin->id)
+			add_pin(table, pin, exact);
+		else
+			for (n = 0; n < 12; n++)
+				table_add(table, xstrdup(""));
+		table_add(table, range_text(&pin->place, exact));
+		if (verbose) {
+			table_add(table, pin->place.has_iova ?
+				  xasprintf("0x%" PRIx64, pin->place.iova) :
+				  xstrdup("-"));
+			table_add(table, human_duration(pin->start_time));
+		}
+		table_add(table, place_text(&pin->place));
+	}
+	table_print(table, 0);
+}
+
+int cmd_list(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "device", required_argument, NULL, 'd' },
+		{ "pid", required_argument, NULL, 'p' },
+		{ "file", required_argument, NULL, 'f' },
+		{ "mount", required_argument, NULL, 'm' },
+		{ "bytes", no_argument, NULL, 'b' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	bool json = false, exact = false, verbose = false;
+	struct selector selector = { };
+	struct pins pins = { };
+	int option;
+
+	while ((option = next_option(argc, argv, "d:p:f:m:bvjh", options)) != -1) {
+		switch (option) {
+		case 'd':
+			selector.device = optarg;
+			break;
+		case 'p':
+			selector.by_pid = true;
+			selector.pid = parse_number("--pid", optarg, INT32_MAX);
+			break;
+		case 'f':
+			select_file(&selector, optarg);
+			break;
+		case 'm':
+			select_mount(&selector, optarg);
+			break;
+		case 'b':
+			exact = true;
+			break;
+		case 'v':
+			verbose = true;
+			break;
+		case 'j':
+			json = true;
+			break;
+		}
+	}
+	no_arguments(argc, argv);
+
+	get_pins(&pins, &selector);
+	read_mounts();
+	if (json)
+		print_json(&pins);
+	else
+		print_table(&pins, exact, verbose);
+	free_pins(&pins);
+	return EXIT_OK;
+}

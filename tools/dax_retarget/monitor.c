@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dax-retarget monitor: tell what is taken back, as it happens
+ *
+ * Events are numbered, so that whoever misses some knows. They get lost where the
+ * kernel's ring overflows, which the next event tells, or where our socket has no
+ * room, which the kernel says to us alone.
+ */
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "dax_retarget.h"
+
+const char monitor_usage[] =
+"Usage: dax-retarget monitor [OPTION...]\n"
+"\n"
+"Print a line whenever pages are taken back from a device, or fail under it.\n"
+"Needs CAP_SYS_ADMIN, and the initial network namespace. Ends with status 0 by\n"
+"Ctrl-C, SIGTERM, or when nobody reads what it prints.\n"
+"\n"
+"  -n, --count N          end after N events\n"
+"  -t, --timeout SECONDS  end after this time\n"
+"  -b, --bytes            exact numbers of bytes\n"
+"  -j, --json             one object a line\n"
+"  -h, --help\n"
+"\n"
+"Events that were lost on the way are reported by their number.\n";
+
+/* How long the queue has to be empty after it overflowed, in seconds */
+#define QUIET	1.0
+
+struct monitor {
+	bool json;
+	bool exact;
+	uint64_t last;		/* number of the last event that is accounted for */
+	uint64_t lost;
+	int64_t epoch;		/* real time at boot, in nanoseconds */
+};
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static double seconds_until(double end)
+{
+	double left = end - clock_ns(CLOCK_MONOTONIC) / 1e9;
+
+	return left < 0 ? 0 : left;
+}
+
+static char *time_text(const struct monitor *monitor, uint64_t ns, bool date)
+{
+	int64_t real = monitor->epoch + (int64_t)ns;
+	time_t seconds = real / 1000000000;
+	char text[64], zone[16];
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	if (!date) {
+		strftime(text, sizeof(text), "%H:%M:%S", &tm);
+		return xasprintf("%s.%03d", text,
+				 (int)(real % 1000000000 / 1000000));
+	}
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	strftime(zone, sizeof(zone), "%z", &tm);
+	/* RFC 3339 wants a colon in the offset */
+	return xasprintf("%s.%06d%.3s:%s", text,
+			 (int)(real % 1000000000 / 1000), zone, zone + 3);
+}
+
+static void print_json_event(const struct monitor *monitor,
+			     const struct pin *event)
+{
+	struct json_object *object = json_of_pin(event);
+	struct json_object *place = json_of_place(&event->place);
+	char *when = time_text(monitor, event->time, true);
+
+	json_object_object_foreach(place, key, value)
+		json_object_object_add(object, key, json_object_get(value));
+	json_object_put(place);
+	put_number(object, "event", event->event);
+	put_seconds(object, "time", event->time);
+	put_string(object, "timestamp", when);
+	put_string(object, "reason", reason_name(event->reason));
+	put_number(object, "taken", event->event_pages * event->page_size);
+	print_json_line(object);
+	free(when);
+}
+
+static void print_text_event(const struct monitor *monitor,
+			     const struct pin *event)
+{
+	char *when = time_text(monitor, event->time, false);
+	char *size = human_size(event->event_pages * event->page_size,
+				monitor->exact);
+	char *comm = printable(event->comm);
+	char *range = range_text(&event->place, monitor->exact);
+	char *file = place_text(&event->place);
+	char *handle = event->has_handle ?
+		       xasprintf(" mr %" PRIu32, event->handle) : xstrdup("");
+
+	printf("%s #%" PRIu64 " %s: %s %s %s%s pin %" PRIu32
+	       " of %s[%" PRIu32 "], %s of %s\n",
+	       when, event->event, reason_name(event->reason), size,
+	       event->reason == DAX_RETARGET_REASON_MEMORY_FAILURE ?
+	       "failed under" : "taken from",
+	       event->consumer, handle, event->id, comm, event->pid, range,
+	       file);
+	free(when);
+	free(size);
+	free(comm);
+	free(range);
+	free(file);
+	free(handle);
+}
+
+static void report_lost(struct monitor *monitor, uint64_t first, uint64_t last)
+{
+	struct json_object *object;
+	uint64_t nr = last - first + 1;
+
+	monitor->lost += nr;
+	if (monitor->json) {
+		object = json_object_new_object();
+		put_number(object, "events_lost", nr);
+		put_number(object, "first", first);
+		put_number(object, "last", last);
+		print_json_line(object);
+	} else {
+		printf("LOST %" PRIu64 " event%s: #%" PRIu64 " to #%" PRIu64 "\n",
+		       nr, nr == 1 ? "" : "s", first, last);
+	}
+}
+
+static void on_event(struct monitor *monitor, struct pin *event)
+{
+	if (event->event > monitor->last + 1)
+		report_lost(monitor, monitor->last + 1, event->event - 1);
+	if (event->event > monitor->last)
+		monitor->last = event->event;
+	refresh_mounts();
+	if (monitor->json)
+		print_json_event(monitor, event);
+	else
+		print_text_event(monitor, event);
+	free_pin(event);
+}
+
+/* After an overrun, when the queue is empty: what did not come is lost */
+static void settle(struct monitor *monitor)
+{
+	struct status status;
+
+	get_status(&status);
+	if (status.events > monitor->last) {
+		report_lost(monitor, monitor->last + 1, status.events);
+		monitor->last = status.events;
+	}
+}
+
+static void warn_of_namespace(void)
+{
+	struct stat own, initial;
+
+	/* Where process 1 is not to be seen, so is nothing to compare with */
+	if (!stat("/proc/self/ns/net", &own) &&
+	    !stat("/proc/1/ns/net", &initial) &&
+	    own.st_ino != initial.st_ino)
+		fprintf(stderr, "dax-retarget: events are sent to the initial network namespace; this is another\n");
+}
+
+static void watch(struct monitor *monitor, uint64_t count, double timeout)
+{
+	double end = clock_ns(CLOCK_MONOTONIC) / 1e9 + timeout, wait;
+	bool overrun = false;
+	struct pin event;
+	uint64_t nr = 0;
+
+	while (!count || nr < count) {
+		wait = timeout < 0 ? -1 : seconds_until(end);
+		if (overrun && (wait < 0 || wait > QUIET))
+			wait = QUIET;
+		switch (wait_event(&event, wait)) {
+		case WAIT_EVENT:
+			on_event(monitor, &event);
+			nr++;
+			break;
+		case WAIT_OVERRUN:
+			overrun = true;
+			continue;
+		case WAIT_TIMEOUT:
+			if (overrun) {
+				settle(monitor);
+				overrun = false;
+			}
+			if (timeout >= 0 && !seconds_until(end))
+				goto out;
+			break;
+		case WAIT_STOPPED:
+			goto out;
+		}
+		finish_output();
+		if (stopped)
+			break;
+	}
+out:
+	/* What is not told by now will not be */
+	if (overrun && (!count || nr < count))
+		settle(monitor);
+}
+
+int cmd_monitor(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "count", required_argument, NULL, 'n' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "bytes", no_argument, NULL, 'b' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	struct monitor monitor = { };
+	struct status status;
+	double timeout = -1;
+	uint64_t count = 0;
+	int option;
+
+	while ((option = next_option(argc, argv, "n:t:bjh", options)) != -1) {
+		switch (option) {
+		case 'n':
+			count = parse_number("--count", optarg, UINT64_MAX);
+			if (!count)
+				usage_error("--count 0: nothing to wait for");
+			break;
+		case 't':
+			timeout = parse_seconds("--timeout", optarg);
+			break;
+		case 'b':
+			monitor.exact = true;
+			break;
+		case 'j':
+			monitor.json = true;
+			break;
+		}
+	}
+	no_arguments(argc, argv);
+
+	catch_signals();
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* First the number, then the subscription: no event falls in between */
+	get_status(&status);
+	monitor.last = status.events;
+	subscribe();
+	warn_of_namespace();
+	if (!status.enabled)
+		fprintf(stderr, "dax-retarget: the kernel was not booted with dax_retarget=on: there will be no events\n");
+	monitor.epoch = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	if (!monitor.json) {
+		puts("waiting for events");
+		finish_output();
+	}
+	watch(&monitor, count, timeout);
+	if (monitor.lost)
+		fprintf(stderr, "dax-retarget: %" PRIu64 " events were lost\n",
+			monitor.lost);
+	return EXIT_OK;
+}

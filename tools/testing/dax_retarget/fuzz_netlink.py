@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Send malformed and random messages to the generic netlink family "dax-retarget":
+
+  fuzz_netlink.py NUMBER [SEED]
+
+Whether the kernel minds is seen in its log. Ends with status 0 if the kernel
+still answers a proper request afterwards.
+"""
+
+import os
+import random
+import socket
+import struct
+import sys
+
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
+NETLINK_GENERIC = 16
+GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_NAME = 16, 3, 2
+CTRL_ATTR_FAMILY_ID = 1
+STATUS_GET = 3
+
+
+def attribute(kind, payload, length=None):
+    length = len(payload) + 4 if length is None else length
+    return struct.pack('HH', length & 0xffff, kind & 0xffff) + payload + \
+        bytes(-len(payload) % 4)
+
+
+def message(kind, flags, sequence, payload, length=None):
+    length = len(payload) + 16 if length is None else length
+    return struct.pack('IHHII', length, kind, flags, sequence, 0) + payload
+
+
+def family_id(sock):
+    name = attribute(CTRL_ATTR_FAMILY_NAME, b'dax-retarget\0')
+    sock.send(message(GENL_ID_CTRL, NLM_F_REQUEST, 1,
+                      struct.pack('BBH', CTRL_CMD_GETFAMILY, 1, 0) + name))
+    data = sock.recv(65536)[20:]
+    while data:
+        length, kind = struct.unpack('HH', data[:4])
+        if kind == CTRL_ATTR_FAMILY_ID:
+            return struct.unpack('H', data[4:6])[0]
+        data = data[length + 3 & ~3:]
+    sys.exit('the kernel does not have the family')
+
+
+def random_attributes(rng):
+    result = b''
+    for _ in range(rng.choice((0, 1, 1, 2, 3, 5, 12))):
+        size = rng.choice((0, 1, 2, 3, 4, 4, 4, 7, 8, 8, 9, 16, 64, 300))
+        if rng.random() < 0.3:
+            payload = struct.pack('Q', rng.choice(
+                (0, 1, 2, 0x7fffffff, 0xffffffff, 1 << 63,
+                 (1 << 64) - 1)))[:rng.choice((4, 8))]
+        else:
+            payload = rng.randbytes(size)
+        kind = rng.choice((rng.randrange(0, 14), rng.randrange(0, 14),
+                           rng.randrange(0, 14) | 0x8000,
+                           rng.randrange(0, 14) | 0x4000,
+                           rng.randrange(0x10000)))
+        length = None
+        if rng.random() < 0.1:
+            length = rng.choice((0, 1, 3, 4, 5, len(payload) + 3,
+                                 len(payload) + 5, 0xffff))
+        result += attribute(kind, payload, length)
+    return result
+
+
+def random_message(rng, family, sequence):
+    command = rng.choice((0, 1, 2, 3, 4, 4, 4, 4, 5, 6, rng.randrange(256)))
+    flags = rng.choice((NLM_F_REQUEST, NLM_F_REQUEST | NLM_F_ACK,
+                        NLM_F_REQUEST | NLM_F_DUMP, rng.randrange(0x10000)))
+    payload = struct.pack('BBH', command, rng.choice((0, 1, 1, 1, 2, 255)),
+                          rng.choice((0, 0, 0, 0xffff)))
+    payload += random_attributes(rng)
+    if rng.random() < 0.05:
+        payload = payload[:rng.randrange(len(payload) + 1)]
+    length = None
+    if rng.random() < 0.05:
+        length = rng.choice((0, 15, 16, 17, 19, 20, len(payload) + 15,
+                             len(payload) + 17, 0xffffffff))
+    return message(family, flags, sequence, payload, length)
+
+
+def drain(sock):
+    try:
+        while True:
+            sock.recv(65536, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        pass
+    except OSError:
+        pass
+
+
+def new_socket():
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW,
+                         NETLINK_GENERIC)
+    sock.bind((0, 0))
+    return sock
+
+
+def main():
+    number = int(sys.argv[1])
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else os.getpid()
+    rng = random.Random(seed)
+    sock = new_socket()
+    family = family_id(sock)
+    refused = 0
+    for sequence in range(number):
+        try:
+            sock.send(random_message(rng, family, sequence),
+                      socket.MSG_DONTWAIT)
+        except OSError:
+            refused += 1
+        if sequence % 8 == 0:
+            drain(sock)
+        # A socket that goes away in the middle of a dump
+        if sequence % 500 == 0:
+            sock.close()
+            sock = new_socket()
+
+    sock.close()
+    sock = new_socket()
+    sock.settimeout(10)
+    sock.send(message(family, NLM_F_REQUEST, 7,
+                      struct.pack('BBH', STATUS_GET, 1, 0)))
+    answer = sock.recv(65536)
+    kind, = struct.unpack('H', answer[4:6])
+    print(f'{number} messages, seed {seed}, {refused} refused by send()')
+    sys.exit(kind != family)
+
+
+main()
