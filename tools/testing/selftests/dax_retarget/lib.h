@@ -173,6 +173,19 @@ bool translation_leads_to(uint64_t phys, size_t len,
 			  struct translation *found);
 bool word_in_file(const char *path, const char *word);
 
+/* lib_group.c */
+
+/* A group of processes with a memory limit of its own */
+struct cgroup {
+	char root[64];
+	char path[128];
+};
+
+void write_file(const char *path, const char *text);
+const char *group_open(struct cgroup *group);
+void group_close(struct cgroup *group);
+long group_stat(const struct cgroup *group, const char *name);
+
 /* lib_mount.c */
 
 /* A file system, and how it is mounted */

@@ -39,7 +39,8 @@ while [ $# -gt 0 ]; do
 done
 if [ ${#tests[@]} = 0 ]; then
 	tests=(refusal truncate reuse largepage region lifetime scratch window
-	       race reflink shrink readonly durability fail_nth umount)
+	       race reflink shrink readonly durability fail_nth security
+	       umount)
 	[ -z "$controls" ] || tests+=(controls.sh)
 fi
 

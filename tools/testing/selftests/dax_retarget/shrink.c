@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,15 +25,6 @@
 #define SAMPLE		8UL	/* pages looked at, on both sides of it */
 #define FILES		4UL	/* that are pinned */
 #define BYSTANDERS	4000UL	/* that give the kernel something to evict */
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		die("cannot write %s to %s", text, path);
-	close(fd);
-}
 
 static void drop_caches(const char *what)
 {
@@ -72,57 +62,8 @@ static long nr_inodes_in_use(void)
 	return nr;
 }
 
-/* A group of processes with a memory limit of its own, which we join */
-struct group {
-	char root[64];
-	char path[128];
-};
-
-static void group_write(const char *group, const char *file, const char *text)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/%s", group, file);
-	write_file(path, text);
-}
-
-/* Returns NULL, or why there are no groups */
-static const char *group_open(struct group *group)
-{
-	char path[128];
-
-	snprintf(group->root, sizeof(group->root), "/tmp/dax_retarget.XXXXXX");
-	if (!mkdtemp(group->root))
-		return "cannot make a folder in /tmp";
-	snprintf(group->path, sizeof(group->path), "%s/dax_retarget",
-		 group->root);
-	if (mount("none", group->root, "cgroup2", 0, NULL)) {
-		rmdir(group->root);
-		return "no cgroup2 (CONFIG_MEMCG)";
-	}
-	snprintf(path, sizeof(path), "%s/memory.reclaim", group->root);
-	if (access(path, W_OK)) {
-		umount(group->root);
-		rmdir(group->root);
-		return "no memory.reclaim (CONFIG_MEMCG)";
-	}
-	group_write(group->root, "cgroup.subtree_control", "+memory");
-	if (mkdir(group->path, 0700) && errno != EEXIST)
-		die("cannot make a group");
-	group_write(group->path, "cgroup.procs", "0");
-	return NULL;
-}
-
-static void group_close(struct group *group)
-{
-	group_write(group->root, "cgroup.procs", "0");
-	rmdir(group->path);
-	umount(group->root);
-	rmdir(group->root);
-}
-
 /* Have the kernel look for memory everywhere */
-static void reclaim_all(struct group *group)
+static void reclaim_all(struct cgroup *group)
 {
 	char path[128];
 	int fd, i;
@@ -147,7 +88,7 @@ enum pressure {
 FIXTURE(shrink)
 {
 	struct bench bench;
-	struct group group;
+	struct cgroup group;
 	struct {
 		char name[16];
 		uint64_t pos;	/* of the region in the file */
