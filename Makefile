@@ -14,7 +14,7 @@ vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 override CMD := $(value CMD)
 export CMD KERNEL_SRC RANDOM_STEPS SEED
 
-.PHONY: help demo check lint kunit vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo check lint kunit power-cut vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
@@ -22,6 +22,8 @@ help:
 	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N"
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
 	@echo "make kunit            the KUnit tests, in a guest"
+	@echo "make power-cut        cut the power of a guest at random points, boot, check"
+	@echo "     with CUTS=N (100), SEED=N"
 	@echo "make vm CMD='...'     run a command in the guest"
 	@echo "make shell            an interactive guest"
 	@echo "     with APPEND='kernel arguments' FS=xfs|ext4|ext2|none SHARE=folder"
@@ -43,6 +45,10 @@ check:
 
 lint:
 	@$(guard) vm/lint.sh
+
+power-cut:
+	@$(guard) vm/setup.sh
+	@$(guard) vm/power-cut.sh --cuts $(or $(CUTS),100) $(if $(SEED),--seed $(SEED))
 
 kunit:
 	@$(guard) vm/setup.sh

@@ -110,6 +110,8 @@ pair "other file systems" "$spare $selftests DAX_RETARGET_SPARE=/dev/pmem1 ./fil
 steps=$(((${RANDOM_STEPS:-21000} + 2) / 3))
 pair "equivalence to the page cache" --fs none \
 	"$selftests $blocks DAX_RETARGET_STEPS=$steps ${SEED:+DAX_RETARGET_SEED=$SEED} ./equivalence.sh"
+part "power cuts" "$VM/power-cut.sh" --cuts 3 --seed "${SEED:-1}"
+part "power cuts, controls" "$VM/power-cut.sh" --fs xfs --controls --seed "${SEED:-1}"
 part "gup_longterm says the same, on and off" "$VM/gup-longterm.sh"
 # With its hook skipped the kernel warns, and shall.
 pair "controls" --allow 'WARNING:.*dax_retarget_assert_gone' \

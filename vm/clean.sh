@@ -7,6 +7,6 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 lock_cache
 
-rm -rf "$BUILD" "$CACHE"/{lint-*,test-modules,stage} "$IMAGES" "$RUNS" "$LOGS" \
-	"$ROOTFS" "$STAMPS"/{kernel-config,kernel-build,tests-build,rootfs}
+rm -rf "$BUILD" "$CACHE"/{lint-*,test-modules,tools,stage,power-cut} "$IMAGES" "$RUNS" "$LOGS" \
+	"$ROOTFS" "$STAMPS"/{kernel-config,kernel-build,tests-build,tools-build,rootfs}
 say "left: $TREE (yours to remove) and the compiler cache ('ccache -C')"
