@@ -14,13 +14,14 @@ vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 override CMD := $(value CMD)
 export CMD KERNEL_SRC RANDOM_STEPS SEED
 
-.PHONY: help demo check lint kunit power-cut vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo check lint model kunit power-cut vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
 	@echo "make check            run all tests; the last line is the sum"
 	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N"
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
+	@echo "make model            check the model of the protocol, and its broken variants"
 	@echo "make kunit            the KUnit tests, in a guest"
 	@echo "make power-cut        cut the power of a guest at random points, boot, check"
 	@echo "     with CUTS=N (100), SEED=N"
@@ -49,6 +50,10 @@ lint:
 power-cut:
 	@$(guard) vm/setup.sh
 	@$(guard) vm/power-cut.sh --cuts $(or $(CUTS),100) $(if $(SEED),--seed $(SEED))
+
+model:
+	@vm/packages.sh
+	@tools/verification/dax_retarget/run.sh
 
 kunit:
 	@$(guard) vm/setup.sh

@@ -48,6 +48,7 @@ guarded "$VM/setup.sh"
 : > "$results"
 part "lint" "$VM/lint.sh"
 
+part "model" "$TOP/tools/verification/dax_retarget/run.sh"
 part "KUnit" "$VM/kunit.sh"
 
 # The engine under the NICs, by the kernel's own test of such engines.

@@ -15,6 +15,8 @@ packages=(
 	libibverbs-dev librdmacm-dev liburing-dev
 	# the administrator's command, and the specification of its protocol
 	libnl-genl-3-dev libjson-c-dev pkg-config python3-yaml
+	# the model of the protocol
+	spin
 	# checks of documents and scripts
 	python3-sphinx man-db groff-base shellcheck
 )
