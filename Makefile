@@ -14,7 +14,7 @@ vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 override CMD := $(value CMD)
 export CMD KERNEL_SRC RANDOM_STEPS SEED
 
-.PHONY: help demo check lint model kunit power-cut vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo check lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
@@ -23,6 +23,8 @@ help:
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
 	@echo "make model            check the model of the protocol, and its broken variants"
 	@echo "make kunit            the KUnit tests, in a guest"
+	@echo "make stress           many processes register, write, punch, delete, die"
+	@echo "     with TIME=seconds (120) SEED=N JOBS=N FS=xfs|ext4"
 	@echo "make power-cut        cut the power of a guest at random points, boot, check"
 	@echo "     with CUTS=N (100), SEED=N"
 	@echo "make vm CMD='...'     run a command in the guest"
@@ -46,6 +48,16 @@ check:
 
 lint:
 	@$(guard) vm/lint.sh
+
+# The guest needs some more, to begin and to be unmounted.
+stress:
+	@$(guard) vm/setup.sh
+	@$(guard) vm/run --append dax_retarget=on --fs $(or $(FS),xfs) \
+		--share tools/testing/dax_retarget --limit $$(($(or $(TIME),120) + 300)) \
+		--allow 'EXT4-fs warning.*: error -5 ' \
+		'. ./engine-nics.sh > /dev/null && NICS="bash /share/engine-nics.sh" \
+		/image/selftests/dax_retarget/stress.sh --time $(or $(TIME),120) \
+		$(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))'
 
 power-cut:
 	@$(guard) vm/setup.sh

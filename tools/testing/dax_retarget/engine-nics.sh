@@ -36,9 +36,12 @@ engine_nics_load()
 # The channels of QEMU's NVMe controllers, in the order of their addresses.
 engine_nics_qemu()
 {
-	local device name
+	local device name vendor id
 	for device in /sys/bus/pci/devices/*; do
-		[ "$(cat "$device/vendor" "$device/device" | xargs)" = "0x1b36 0x0010" ] || continue
+		# no programs: they take their time on an emulated machine
+		read -r vendor < "$device/vendor"
+		read -r id < "$device/device"
+		[ "$vendor $id" = "0x1b36 0x0010" ] || continue
 		if [ ! -e "$device/driver" ]; then
 			engine_nics_load nvme_dma || return
 			echo nvme_dma > "$device/driver_override"

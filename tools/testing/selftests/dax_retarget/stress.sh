@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The stress test on a machine that nobody else uses: the file system is
+# unmounted, the memory under it removed, and so are NICs, and all comes back.
+#
+#   stress.sh [OPTION...]			options of stress
+#   stress.sh nic|engine|memory take|memory give	called by stress
+#
+# The file system is the one on DAX_RETARGET_DIR (/mnt). NICS is the command that
+# sets up NICs, engine-nics.sh; without it, only the mount goes. Needs root.
+set -euo pipefail
+
+self=$(realpath "$0")
+note=/run/dax_retarget.stress
+
+# Both wait until nobody has the NIC open.
+nic()
+{
+	local name
+	name=$(rdma link | awk 'NR == 1 { sub("/.*", "", $2); print $2 }')
+	rdma link delete "$name"
+	$NICS > /dev/null
+}
+
+engine()
+{
+	local driver=/sys/bus/pci/drivers/nvme_dma devices
+	devices=("$driver"/*:*:*)
+	echo "${devices[-1]##*/}" > $driver/unbind
+	$NICS > /dev/null
+}
+
+# Take the driver from the namespace under the feet of everybody, or give it back.
+memory()	# take|give
+{
+	local driver=/sys/bus/nd/drivers/nd_pmem source device
+	if [ "$1" = take ]; then
+		source=$(findmnt -n -o SOURCE "${DAX_RETARGET_DIR:-/mnt}")
+		device=$(basename "$(realpath "/sys/class/block/${source##*/}/device")")
+		echo "$source $device" > $note
+		echo "$device" > $driver/unbind
+	else
+		read -r source device < $note
+		echo "$device" > $driver/bind
+		until [ -e "$source" ]; do sleep 0.1; done
+	fi
+}
+
+case ${1-} in
+nic|engine|memory)
+	"$@"
+	;;
+*)
+	DAX_RETARGET_UMOUNT=1 exec "${self%.sh}" ${NICS+--remove "$self"} "$@"
+	;;
+esac
