@@ -134,10 +134,10 @@ command_warnings()
 {
 	local work log=$LOGS/lint-command.log
 	work=$(mktemp -d)
-	logged "$log" make -C "$TOP/tools/dax_retarget" O="$work" DESTDIR="$work/root" prefix=/usr \
+	logged "$log" make -C "$TOP/tools/dax_retarget" O="$work" DESTDIR="$work/installed" prefix=/usr \
 		CFLAGS='-O2 -Werror -Wshadow -Wformat=2' install
-	man --warnings -l "$work/root/usr/share/man/man8/dax-retarget.8" > /dev/null
-	bash -n "$work/root/usr/share/bash-completion/completions/dax-retarget"
+	man --warnings -l "$work/installed/usr/share/man/man8/dax-retarget.8" > /dev/null
+	bash -n "$work/installed/usr/share/bash-completion/completions/dax-retarget"
 	rm -r "$work"
 }
 
