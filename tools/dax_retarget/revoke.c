@@ -82,7 +82,7 @@ int cmd_revoke(int argc, char **argv)
 		case 'i':
 			selector.by_id = true;
 			selector.id = parse_number("--id", optarg, INT32_MAX);
-			/* The kernel would take it for "any" */
+			/* The kernel refuses it, but cannot say it so well */
 			if (!selector.id)
 				usage_error("--id 0: pins count from 1");
 			break;

@@ -90,15 +90,17 @@ struct dax_pin_extent {
  * @id: number in the table of pins, or 0
  * @stats: counters of @dev
  * @consumer: name of the consumer's device
- * @handle: number of the consumer's object, or -1
- * @nameless: link of pins without @handle
+ * @handle: number of the consumer's object, or -1; read and written at once,
+ *          without a lock
+ * @nameless: link of pins without @handle; protected by the lock of that list
  * @registrar: thread that registers the pin
  * @cred: of the owner
  * @owner: thread group that registered the pin
  * @owner_start: when it started, in nanoseconds since boot
  * @comm: its name
  * @created: when the pin got its first page, in nanoseconds since boot
- * @revoked: last request of revocation that took pages from it
+ * @revoked: last request of revocation that took pages from it; requests come
+ *           one at a time
  */
 struct dax_pin {
 	struct mutex mutex;	/* taken last, see above */
