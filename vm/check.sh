@@ -5,44 +5,7 @@
 # kinds. All speak TAP; the last line is the sum.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-
-results=$LOGS/check.tap
-bench=$TOP/tools/testing/dax_retarget
-
-# part NAME COMMAND...: run COMMAND, keep its TAP. That it ends well is a test
-# too; where it fails since a test of its own did, that one is counted already.
-part()
-{
-	# shellcheck disable=SC2034 # elapsed reads start
-	local name=$1 status=0 start=$SECONDS tap=$LOGS/check-part.tap
-	shift
-	say "== $name"
-	guarded "$@" | tee "$tap" || status=$?
-	if [ $status = 0 ]; then
-		echo "ok 1 $name ended well after $(elapsed SECONDS-start)"
-	elif [ $status -ge 124 ] || ! grep -q '^not ok' "$tap"; then
-		echo "not ok 1 $name ended with status $status"
-	fi | tee -a "$tap"
-	cat "$tap" >> "$results"
-}
-
-# The second NVDIMM is for a device-dax namespace.
-guest()	# NAME vm/run-argument...
-{
-	local name=$1
-	shift
-	part "guest, $name" "$VM/run" --share "$bench" --nvdimm 512M --nvdimm 64M "$@"
-}
-
-sum()
-{
-	awk '
-	/^ok .*# SKIP/ || /^1\.\.0 # SKIP/ { skipped++; next }
-	/^ok / { passed++ }
-	/^(not ok|Bail out!)/ { failed++ }
-	END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }
-	' "$results"
-}
+. "$VM/parts.sh"
 
 guarded "$VM/setup.sh"
 : > "$results"

@@ -7,6 +7,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 lock_cache
 
-rm -rf "$BUILD" "$CACHE"/{lint-*,test-modules,tools,stage,power-cut} "$IMAGES" "$RUNS" "$LOGS" \
-	"$ROOTFS" "$STAMPS"/{kernel-config,kernel-build,tests-build,tools-build,rootfs}
+rm -rf "$CACHE"/{build,lint,test-modules,stage}{,-*} "$CACHE"/{tools,power-cut,coverage} \
+	"$IMAGES" "$RUNS" "$LOGS" "$ROOTFS" \
+	"$STAMPS"/{kernel-config,kernel-build,tests-build}{,-*} "$STAMPS"/{tools-build,rootfs}
 say "left: $TREE (yours to remove) and the compiler cache ('ccache -C')"

@@ -3,14 +3,18 @@
 #
 # Build the guest's kernel, the test-only modules and the selftests, and publish
 # them as one image: a folder that is never written again, so that a guest that
-# still runs from it is not disturbed when another checkout builds.
+# still runs from it is not disturbed when another checkout builds. With VARIANT
+# in the environment, a kernel of that kind, see vm/VARIANT.config.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$VM/kbuild.sh"
 
-test_modules=$CACHE/test-modules
+suffix=${VARIANT:+-$VARIANT}
+test_modules=$CACHE/test-modules$suffix
 tools=$CACHE/tools
-stage=$CACHE/stage
+stage=$CACHE/stage$suffix
+fragments=("$VM/kernel.config")
+[ -z "$VARIANT" ] || fragments+=("$VM/$VARIANT.config")
 
 build()
 {
@@ -91,15 +95,15 @@ publish()
 
 config_key()
 {
-	cat "$VM/kernel.config" "$VM/kbuild.sh"
+	cat "${fragments[@]}" "$VM/kbuild.sh"
 	git -C "$TREE" rev-parse base
 	git -C "$TREE" diff base -- '*Kconfig*'
 	(cd "$TREE" && grep Kconfig .git/overlay | xargs -r cat)
 }
 
-step kernel-config "$(config_key | hash)" configure "$BUILD" "$VM/kernel.config"
+step "kernel-config$suffix" "$(config_key | hash)" configure "$BUILD" "${fragments[@]}"
 key=$({ tree_key; cat "$BUILD/.config"; } | hash)
-step kernel-build "$key" build
-step tests-build "$key $(hash_folder "$TOP/tools/testing/dax_retarget")" build_tests
+step "kernel-build$suffix" "$key" build
+step "tests-build$suffix" "$key $(hash_folder "$TOP/tools/testing/dax_retarget")" build_tests
 step tools-build "$(tools_key | hash)" build_tools
 publish

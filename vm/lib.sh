@@ -11,15 +11,23 @@ TOP=$(dirname "$VM")
 # may share it.
 CACHE=${DAX_RETARGET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dax-retarget}
 TREE=$CACHE/linux-6.12			# kernel source: base, series, overlay
-BUILD=$CACHE/build			# its O= folder
+# Kernels with more checks than the guest's own: debug, kcsan, coverage. What is
+# built and booted is the one that the environment names.
+VARIANT=${VARIANT-}
+BUILD=$CACHE/build${VARIANT:+-$VARIANT}	# its O= folder
 LOGS=$CACHE/logs			# one log a step
 STAMPS=$CACHE/stamps			# hash of the inputs each step was done for
 IMAGES=$CACHE/images			# what a guest boots, see kernel.sh
 RUNS=$CACHE/runs			# a folder for each vm/run
 ROOTFS=$CACHE/rootfs.squashfs
-IMAGE=$IMAGES/checkout-$(sha256sum <<<"$TOP" | cut -c1-12)	# of this checkout
+IMAGE=$IMAGES/checkout-$(sha256sum <<<"$TOP" | cut -c1-12)${VARIANT:+-$VARIANT}	# of this checkout
 
 SERIES=$TOP/patches/v6.12
+
+[[ $VARIANT =~ ^(|debug|kcsan|coverage)$ ]] || {
+	echo "VARIANT=$VARIANT: not one of debug, kcsan, coverage" >&2
+	exit 1
+}
 
 # Commits of the set-up itself; a developer's carry his own name.
 AS_SETUP=(-c user.name=dax_retarget -c user.email=dax_retarget@localhost -c commit.gpgsign=false)

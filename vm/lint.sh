@@ -194,6 +194,9 @@ for v in on off; do
 	check "builds without a warning, $v" variant $v vmlinux modules
 	check "builds without a warning at W=1, $v" examine $v W=1
 done
+# A symbol that is not exported, or in a namespace that is not imported, is an error
+# there.
+check "builds without a warning, modules" variant modules vmlinux modules
 # As 'off', but nearly all of the kernel changes: only the folders that matter.
 mapfile -t folders < <(printf '%s\n' "${ours[@]}" "${touched[@]}" | only c | grep -v ^tools/ |
 	xargs dirname | sort -u)

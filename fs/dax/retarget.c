@@ -42,6 +42,7 @@ void dax_retarget_range(struct address_space *mapping, loff_t lstart,
 			  mapping_exiting(mapping) ? DAX_RETARGET_REASON_EVICT :
 						     DAX_RETARGET_REASON_TRUNCATE);
 }
+EXPORT_SYMBOL_NS_GPL(dax_retarget_range, DAX_RETARGET);
 
 /**
  * dax_retarget_inode - an inode is about to be freed
@@ -138,6 +139,8 @@ static const char *page_refusal(struct page *page,
 				struct address_space *mapping, pgoff_t pgoff,
 				struct dax_device *dax_dev)
 {
+	if (dax_retarget_should_fail())
+		return "a test asked for it";
 	if (!is_zone_device_page(page))
 		return "a hole in a read-only mapping";
 	if (page->pgmap->type != MEMORY_DEVICE_FS_DAX ||
@@ -175,13 +178,16 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 
 	/* Removal of the DAX device, hence of the memmap, waits for readers */
 	id = dax_read_lock();
-	if (!dax_alive(dax_dev)) {
+	if (!dax_alive(dax_dev) || dax_retarget_should_fail()) {
 		dax_read_unlock(id);
 		return -EOPNOTSUPP;
 	}
 
 	/* No FOLL_LONGTERM: the references do not outlive this function */
-	pinned = pin_user_pages(addr, nr, gup_flags, pages);
+	if (dax_retarget_should_fail())
+		pinned = -EFAULT;
+	else
+		pinned = pin_user_pages(addr, nr, gup_flags, pages);
 	if (pinned <= 0) {
 		dax_read_unlock(id);
 		return pinned ?: -EFAULT;
@@ -196,7 +202,9 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 	if (why && !good)
 		dax_pin_refused(pin, why);
 	if (good && !range->pgmap) {
-		range->pgmap = get_dev_pagemap(page_to_pfn(pages[0]), NULL);
+		if (!dax_retarget_should_fail())
+			range->pgmap = get_dev_pagemap(page_to_pfn(pages[0]),
+						       NULL);
 		if (!range->pgmap)
 			good = 0;
 	}

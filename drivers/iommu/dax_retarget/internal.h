@@ -430,13 +430,29 @@ const struct dax_device_stats *dax_device_stats_find(const char *name);
 #define DAX_BREAK_FAILURE	BIT(10)	/* memory failures are not reported */
 #define DAX_BREAK_SEGMENT	BIT(11)	/* batches cross segment boundaries */
 
+/*
+ * And those that patches/v6.12/test/ leaves out of the callers, besides the
+ * ones above: the retarget of online repair (12), the unmapping of ext4's swap
+ * with the boot loader (13), the last page of an exchange of ranges (14), the
+ * refusals of shared files (15) and of a DAX donor of extents (19), the syncs
+ * that find no dirty page (17) or no dirty inode (18), truncation of an inode
+ * that goes away (20), the look for memory that went away (21). 16 makes XFS
+ * always copy on write.
+ */
+
 #ifdef CONFIG_DAX_RETARGET_TEST
 bool dax_retarget_broken(unsigned long step);
+bool dax_retarget_should_fail(void);
 void dax_retarget_test_delay_map(void);
 void dax_retarget_test_delay_end(void);
 void dax_retarget_test_init(struct dentry *dir);
 #else
 static inline bool dax_retarget_broken(unsigned long step)
+{
+	return false;
+}
+
+static inline bool dax_retarget_should_fail(void)
 {
 	return false;
 }

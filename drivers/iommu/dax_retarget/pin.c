@@ -114,7 +114,7 @@ struct dax_pin *dax_pin_create(struct device *dev, unsigned long start,
 	if (!dax_retarget_enabled() || nr_pages > INT_MAX)
 		return NULL;
 	domain = dax_retarget_domain(dev);
-	if (!domain)
+	if (!domain || dax_retarget_should_fail())
 		return NULL;
 	pin = dax_pin_alloc(dev, domain, start, nr_pages, writable, consumer);
 	return pin ?: ERR_PTR(-ENOMEM);
@@ -367,11 +367,16 @@ static int map_locked(struct dax_pin *pin, struct sg_table *sgt,
 
 	/* Reclaim that evicts an inode could call a hook on this very pin */
 	nofs = memalloc_nofs_save();
-	ret = dma_map_sgtable(pin->dev, sgt, pin->dir, attrs);
+	if (dax_retarget_should_fail())
+		ret = -EIO;
+	else
+		ret = dma_map_sgtable(pin->dev, sgt, pin->dir, attrs);
 	if (ret)
 		goto out;
 
-	if (!one_iova_range(sgt, pin->nr_pages)) {
+	if ((!one_iova_range(sgt, pin->nr_pages) &&
+	     !dax_retarget_broken(DAX_BREAK_SEGMENT)) ||
+	    dax_retarget_should_fail()) {
 		ret = -EOPNOTSUPP;
 		goto out_unmap;
 	}
@@ -418,7 +423,8 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 {
 	int ret;
 
-	if (needs_padding(pin, sgt)) {
+	if ((needs_padding(pin, sgt) && !dax_retarget_broken(DAX_BREAK_SEGMENT)) ||
+	    dax_retarget_should_fail()) {
 		trace_dax_pin_refused(pin->dev,
 				      "a segment crosses the device's segment boundary");
 		return -EOPNOTSUPP;

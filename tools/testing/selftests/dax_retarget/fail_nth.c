@@ -2,8 +2,9 @@
 /*
  * Each allocation that registering or deregistering takes fails once, in turn,
  * as iommufd_fail_nth does it: the kernel counts the allocations of a task and
- * fails the nth. Then the error is one that says so, nothing is left behind, and
- * the next try works. What takes pages back must not fail at all.
+ * fails the nth. With CONFIG_DAX_RETARGET_TEST, so does each other step that can.
+ * Then the error is one that says so, nothing is left behind, and the next try
+ * works. What takes pages back must not fail at all.
  *
  * Needs CONFIG_FAULT_INJECTION with CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC.
  */
@@ -31,6 +32,7 @@ FIXTURE(fail_nth)
 	int nth;	/* /proc/thread-self/fail-nth */
 	unsigned long points;
 	unsigned long failed;
+	unsigned long steps;	/* points that are no allocation */
 };
 
 static void setting(const char *name, const char *value)
@@ -62,14 +64,16 @@ FIXTURE_SETUP(fail_nth)
 	setting("fail_page_alloc/ignore-gfp-wait", "N");
 	setting("fail_page_alloc/min-order", "0");
 	setting("fail_page_alloc/verbose", "0");
+	if (switches_exist())
+		setting("dax_retarget/fail_dax_retarget/verbose", "0");
 }
 
 FIXTURE_TEARDOWN(fail_nth)
 {
 	if (self->nth >= 0)
 		close(self->nth);
-	TH_LOG("%lu points, %lu of them made it fail", self->points,
-	       self->failed);
+	TH_LOG("%lu points, %lu of them no allocation; %lu made it fail",
+	       self->points, self->steps, self->failed);
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
@@ -95,10 +99,48 @@ static bool disarm(FIXTURE_DATA(fail_nth) *self)
 	return atoi(text) == 0;
 }
 
-static bool is_sensible(int error)
+static bool is_sensible(int error, bool step)
 {
+	/* A step that fails is a refusal, or an error of the DMA API */
+	if (step && (error == EOPNOTSUPP || error == EIO))
+		return true;
 	/* EFAULT: a page could not be brought in, as without DAX */
 	return error == ENOMEM || error == EFAULT || error == EAGAIN;
+}
+
+static unsigned int steps_failed(void)
+{
+	return switches_exist() ? switch_read("steps_failed") : 0;
+}
+
+/*
+ * What each failure leaves behind adds up to as many as there were failures;
+ * what the kernel keeps for later does not.
+ */
+static bool nothing_leaked(struct __test_metadata *_metadata,
+			   const struct leaks *before, unsigned long failures)
+{
+	long limit = failures > 16 ? failures / 2 : 8;
+	uint64_t end = now_ms() + 3000;
+	struct leaks now;
+	bool leaked;
+	int i;
+
+	do {
+		/* The IOMMU frees what it unmapped a little later */
+		sleep_ms(100);
+		leaks_read(&now);
+		leaked = false;
+		for (i = 0; i < NR_LEAKS; i++)
+			leaked |= now.nr[i] - before->nr[i] >= limit;
+	} while (leaked && now_ms() < end);
+
+	for (i = 0; i < NR_LEAKS; i++)
+		if (now.nr[i] - before->nr[i] >= limit)
+			TH_LOG("%ld more %s after %lu failures",
+			       now.nr[i] - before->nr[i], leak_names[i],
+			       failures);
+	return !leaked;
 }
 
 /* What is registered, over and over */
@@ -112,8 +154,10 @@ static void try_all(struct __test_metadata *_metadata,
 		    FIXTURE_DATA(fail_nth) *self, const struct memory *memory)
 {
 	struct stats before, now;
+	unsigned long failed = self->failed;
+	unsigned int nth, steps;
+	struct leaks leaks;
 	struct ibv_mr *mr;
-	unsigned int nth;
 	bool happened;
 	int error;
 
@@ -122,18 +166,22 @@ static void try_all(struct __test_metadata *_metadata,
 	ASSERT_NE(NULL, mr);
 	nic_deregister(mr);
 	stats_read(&before);
+	leaks_read(&leaks);
 
 	for (nth = 1; nth < MAX_POINTS; nth++) {
+		steps = steps_failed();
 		arm(self, nth);
 		mr = memory->how(self->bench.nic, memory->map, memory->len);
 		error = errno;
 		happened = disarm(self);
+		steps = steps_failed() - steps;
+		self->steps += steps;
 		if (!mr) {
 			self->failed++;
 			ASSERT_TRUE(happened)
 				TH_LOG("fails without a fault: %s",
 				       strerror(error));
-			EXPECT_TRUE(is_sensible(error))
+			EXPECT_TRUE(is_sensible(error, steps))
 				TH_LOG("point %u: %s", nth, strerror(error));
 			ASSERT_TRUE(stats_wait(&before, &now))
 				TH_LOG("point %u leaves %ld pins of %ld files",
@@ -152,8 +200,10 @@ static void try_all(struct __test_metadata *_metadata,
 	}
 	ASSERT_GT(MAX_POINTS, nth);
 	ASSERT_TRUE(stats_wait(&before, &now));
+	failed = self->failed - failed;
+	EXPECT_TRUE(nothing_leaked(_metadata, &leaks, failed));
 	/* Or nothing was injected at all */
-	EXPECT_LT(5, self->failed);
+	EXPECT_LT(5, failed);
 }
 
 TEST_F(fail_nth, register_file)
@@ -207,6 +257,29 @@ TEST_F(fail_nth, register_mixed)
 	munmap(memory.map, memory.len);
 	close(fd);
 	close(fd2);
+}
+
+/* The search for leaks above finds one */
+TEST_F(fail_nth, a_leak_is_noticed)
+{
+	struct ibv_mr *mr[16];
+	struct leaks leaks;
+	unsigned int i;
+	void *map;
+
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	leaks_read(&leaks);
+	for (i = 0; i < ARRAY_SIZE(mr); i++) {
+		mr[i] = nic_register(self->bench.nic, map, PAGE);
+		ASSERT_NE(NULL, mr[i]);
+	}
+	EXPECT_FALSE(nothing_leaked(_metadata, &leaks, ARRAY_SIZE(mr)));
+	for (i = 0; i < ARRAY_SIZE(mr); i++)
+		nic_deregister(mr[i]);
+	EXPECT_TRUE(nothing_leaked(_metadata, &leaks, ARRAY_SIZE(mr)));
+	munmap(map, PAGE);
 }
 
 /* What a fault leaves undone must not keep the pages */

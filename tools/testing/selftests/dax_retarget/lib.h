@@ -148,6 +148,21 @@ struct stats {
 	long pins, files, pages_pinned, scratch_pages, table_pages;
 };
 
+/* What nobody should have more of after a failure than before */
+enum leak {
+	LEAK_PAGE_PINS,
+	LEAK_IOMMU_PAGES,	/* page tables and more */
+	LEAK_DMA_MAPPINGS,	/* with CONFIG_DMA_API_DEBUG only */
+	NR_LEAKS,
+};
+
+struct leaks {
+	long nr[NR_LEAKS];
+};
+
+extern const char *const leak_names[NR_LEAKS];
+void leaks_read(struct leaks *leaks);
+
 bool stats_exist(void);
 long stat_read(const char *name);
 void stats_read(struct stats *stats);

@@ -19,6 +19,8 @@
 #define DEBUGFS		"/sys/kernel/debug"
 #define STATS		DEBUGFS "/dax_retarget/stats"
 #define SWITCHES	DEBUGFS "/dax_retarget/"
+#define DMA_DEBUG	DEBUGFS "/dma-api/"
+#define VMSTAT		"/proc/vmstat"
 #define TRANSLATIONS	DEBUGFS "/iommu/intel"
 
 void die(const char *fmt, ...)
@@ -52,13 +54,14 @@ bool stats_exist(void)
 	return !access(STATS, R_OK);
 }
 
-long stat_read(const char *name)
+/* The number behind a name in a file of such lines, or -1 */
+static long named_number(const char *path, const char *name)
 {
 	long value = -1, v;
 	char n[64];
 	FILE *f;
 
-	f = fopen(STATS, "r");
+	f = fopen(path, "r");
 	if (!f)
 		return -1;
 	while (fscanf(f, "%63s %ld", n, &v) == 2)
@@ -66,6 +69,40 @@ long stat_read(const char *name)
 			value = v;
 	fclose(f);
 	return value;
+}
+
+long stat_read(const char *name)
+{
+	return named_number(STATS, name);
+}
+
+const char *const leak_names[NR_LEAKS] = {
+	[LEAK_PAGE_PINS]	= "pins of pages",
+	[LEAK_IOMMU_PAGES]	= "pages of the IOMMU",
+	[LEAK_DMA_MAPPINGS]	= "DMA mappings",
+};
+
+static long number(const char *path)
+{
+	long value = 0;
+	FILE *f;
+
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld", &value) != 1)
+		die("no number in %s", path);
+	fclose(f);
+	return value;
+}
+
+void leaks_read(struct leaks *leaks)
+{
+	leaks->nr[LEAK_PAGE_PINS] = named_number(VMSTAT, "nr_foll_pin_acquired") -
+				    named_number(VMSTAT, "nr_foll_pin_released");
+	leaks->nr[LEAK_IOMMU_PAGES] = named_number(VMSTAT, "nr_iommu_pages");
+	leaks->nr[LEAK_DMA_MAPPINGS] = number(DMA_DEBUG "nr_total_entries") -
+				       number(DMA_DEBUG "num_free_entries");
 }
 
 void stats_read(struct stats *stats)
