@@ -12,14 +12,18 @@ vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 	$(if $(LIMIT),--limit '$(LIMIT)')
 # As it is written: a $ in it is the guest's shell's.
 override CMD := $(value CMD)
-export CMD KERNEL_SRC RANDOM_STEPS SEED
+export CMD KERNEL_SRC RANDOM_STEPS SEED TIME
 
-.PHONY: help demo check lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo check check-debug check-kcsan coverage lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
 	@echo "make check            run all tests; the last line is the sum"
 	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N"
+	@echo "make check-debug      the tests under KASAN, kmemleak, DMA API debugging and more"
+	@echo "make check-kcsan      the tests under KCSAN, in our files"
+	@echo "     both with TIME=seconds of each stress (120) SEED=N"
+	@echo "make coverage         which lines of our kernel files the tests reach, by gcov"
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
 	@echo "make model            check the model of the protocol, and its broken variants"
 	@echo "make kunit            the KUnit tests, in a guest"
@@ -45,6 +49,15 @@ demo:
 
 check:
 	@$(guard) vm/check.sh
+
+check-debug:
+	@$(guard) env VARIANT=debug vm/check-debug.sh
+
+check-kcsan:
+	@$(guard) env VARIANT=kcsan vm/check-debug.sh
+
+coverage:
+	@$(guard) vm/coverage.sh
 
 lint:
 	@$(guard) vm/lint.sh

@@ -68,6 +68,7 @@ static struct dax_pinned_file *file_find_or_add(struct address_space *mapping)
 	if (!new)
 		return NULL;
 	init_rwsem(&new->rwsem);
+	lock_in_reclaim(&new->rwsem);
 	new->ranges = RB_ROOT_CACHED;
 	refcount_set(&new->refs, 1);
 	new->mapping = mapping;

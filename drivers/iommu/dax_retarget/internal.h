@@ -22,6 +22,7 @@
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/uidgid.h>
 
 #include <uapi/linux/dax_retarget_netlink.h>
@@ -415,6 +416,14 @@ struct dax_device_stats *dax_device_stats(const char *name);
 const struct dax_device_stats *dax_device_stats_find(const char *name);
 
 /* test.c */
+
+/* Tell lockdep before it happens: reclaim that evicts an inode calls a hook */
+#define lock_in_reclaim(lock)			\
+do {						\
+	fs_reclaim_acquire(GFP_KERNEL);		\
+	might_lock(lock);			\
+	fs_reclaim_release(GFP_KERNEL);		\
+} while (0)
 
 /* Steps that a test can leave out */
 #define DAX_BREAK_HOOK		BIT(0)	/* hooks do nothing */

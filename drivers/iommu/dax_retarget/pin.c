@@ -40,7 +40,6 @@
 #include <linux/export.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
-#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "../iommu-pages.h"
@@ -75,6 +74,7 @@ struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
 		return NULL;
 	}
 	mutex_init(&pin->mutex);
+	lock_in_reclaim(&pin->mutex);
 	refcount_set(&pin->refs, 1);
 	pin->handle = -1;
 	INIT_LIST_HEAD(&pin->nameless);
