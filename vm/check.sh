@@ -95,6 +95,6 @@ part "power cuts, controls" "$VM/power-cut.sh" --fs xfs --controls --seed "${SEE
 part "memory removed, control" "$VM/removed-memory.sh"
 part "gup_longterm says the same, on and off" "$VM/gup-longterm.sh"
 # With its hook skipped the kernel warns, and shall.
-pair "controls" --allow 'WARNING:.*dax_retarget_assert_gone' \
+pair "controls" --allow 'WARNING:.*dax_retarget_(assert_gone|inode)' \
 	"$spare $selftests DAX_RETARGET_UMOUNT=1 DAX_RETARGET_SPARE=/dev/pmem1 $blocks ./controls.sh"
 sum

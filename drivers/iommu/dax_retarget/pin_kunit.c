@@ -734,6 +734,21 @@ static void inode_goes_first(struct kunit *test)
 	memset(&bench->inode, 0, sizeof(bench->inode));
 }
 
+/* A bad inode is not truncated when it goes */
+static void bad_inode_goes(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+
+	region_make(bench, &region, 0);
+	make_bad_inode(&bench->inode);
+	dax_retarget_inode(&bench->inode);
+	expect_lost(bench, &region, 0, NR - 1);
+	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(file_of(bench)));
+	region_end(&region);
+	memset(&bench->inode, 0, sizeof(bench->inode));
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(parameter),
 	KUNIT_CASE(index_of_ranges),
@@ -754,6 +769,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(handles),
 	KUNIT_CASE(accounting),
 	KUNIT_CASE(inode_goes_first),
+	KUNIT_CASE(bad_inode_goes),
 	{}
 };
 

@@ -9,8 +9,8 @@
 #
 # While a switch is set, a device corrupts files: not for a file system that
 # somebody needs. Needs CONFIG_DAX_RETARGET_TEST and CONFIG_DEBUG_VM; the kernel
-# log then has one warning of dax_retarget_assert_gone(), which is intended. More
-# controls run with DAX_RETARGET_UMOUNT, see run.sh, DAX_RETARGET_SPARE, see
+# log then has one warning of dax_retarget_assert_gone() and one of
+# dax_retarget_inode(), which are intended. More controls run with DAX_RETARGET_UMOUNT, see run.sh, DAX_RETARGET_SPARE, see
 # filesystems.sh, and DAX_RETARGET_BLOCK and DAX_RETARGET_BLOCK2, see equivalence.sh.
 
 cd "$(dirname "$0")" || exit 1
@@ -80,6 +80,13 @@ fi
 control "hook skipped: punch"		1 "$damaged" reuse -v punch
 dmesg | grep -q 'WARNING.*dax_retarget_assert_gone'
 result $? "hook skipped: the kernel's own assertion (CONFIG_DEBUG_VM)"
+# Without truncation's hook, the look at an inode that dies takes the pages back
+echo 0x100000 > $switches/break
+./reuse -v unlink > /dev/null 2>&1
+result $? "hook skipped: truncation of a dying inode; clear_inode() takes its pages"
+echo 0 > $switches/break
+dmesg | grep -q 'WARNING.*dax_retarget_inode'
+result $? "hook skipped: truncation of a dying inode; the kernel says so"
 control "hook skipped: truncate"	1 "$damaged" reuse -v truncate
 control "hook skipped: unlink"		1 "$damaged" reuse -v unlink
 control "flush left out: punch"		2 "$damaged" reuse -v punch
