@@ -10,8 +10,9 @@
 # While a switch is set, a device corrupts files: not for a file system that
 # somebody needs. Needs CONFIG_DAX_RETARGET_TEST and CONFIG_DEBUG_VM; the kernel
 # log then has one warning of dax_retarget_assert_gone() and one of
-# dax_retarget_inode(), which are intended. More controls run with DAX_RETARGET_UMOUNT, see run.sh, DAX_RETARGET_SPARE, see
-# filesystems.sh, and DAX_RETARGET_BLOCK and DAX_RETARGET_BLOCK2, see equivalence.sh.
+# dax_retarget_inode(), which are intended. More controls run with
+# DAX_RETARGET_UMOUNT, see run.sh, DAX_RETARGET_SPARE, see filesystems.sh, and
+# DAX_RETARGET_BLOCK and DAX_RETARGET_BLOCK2, see equivalence.sh.
 
 cd "$(dirname "$0")" || exit 1
 switches=/sys/kernel/debug/dax_retarget
