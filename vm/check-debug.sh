@@ -26,7 +26,7 @@ done
 guest "$VARIANT, memory fails and is removed" $on --fs none --limit 1800 --memory 4G \
 	"$engines ./remove-namespace.sh /image/selftests/dax_retarget"
 guest "$VARIANT, the command" $on --limit 1800 --memory 4G \
-	"$engines ./command.sh list events rights namespaces dumps storm traffic path fuzz umount remove"
+	"$engines ./command.sh list events rights namespaces dumps storm traffic path fuzz faults umount remove"
 for fs in xfs ext4; do
 	guest "$VARIANT, stress, $fs" $on --fs $fs --allow "$no_memory" --limit 900 --memory 4G \
 		"$engines NICS='bash /share/engine-nics.sh' \

@@ -8,8 +8,8 @@
 #   command.sh [GROUP...]
 #
 # Groups: list events json rights namespaces dumps storm traffic ynl path fuzz
-# sanitize valgrind trace doctor; and last, as the machine is to be thrown away afterwards,
-# umount, remove.
+# faults sanitize valgrind trace doctor; and last, as the machine is to be thrown
+# away afterwards, umount, remove.
 #
 # TOOLS is the folder with the command, its schema files and the helpers.
 set -u
@@ -646,6 +646,21 @@ group_fuzz()
 	check "none is left" within 10 none_left
 }
 
+group_faults()
+{
+	local injection=/sys/kernel/debug
+	[ -d $injection/failslab ] || { skip "no memory for answers" "no CONFIG_FAILSLAB"; return; }
+	echo N > $injection/failslab/ignore-gfp-wait
+	echo 0 > $injection/failslab/verbose
+	make_file file 64K
+	regions -w 50 "$DIR/file"
+	check "no memory for answers" python3 "$HERE/fuzz_netlink.py" --faults
+	sed 's/^/# /' "$WORK/check"
+	same "afterwards it lists as before" 50 "$("$D" list --json | json 'len(data)')"
+	let_go
+	check "none is left" within 10 none_left
+}
+
 group_sanitize()
 {
 	local S=$TOOLS/dax-retarget-sanitized D=$TOOLS/dax-retarget-sanitized log=$WORK/sanitizers verb
@@ -863,7 +878,7 @@ group_remove()
 
 groups=("$@")
 [ ${#groups[@]} -gt 0 ] || groups=(list events json rights namespaces dumps storm traffic ynl path
-	fuzz sanitize valgrind trace doctor umount remove)
+	fuzz faults sanitize valgrind trace doctor umount remove)
 echo "TAP version 13"
 for group in "${groups[@]}"; do
 	start=$SECONDS

@@ -5,10 +5,16 @@ Send malformed and random messages to the generic netlink family "dax-retarget":
 
   fuzz_netlink.py NUMBER [SEED]
 
+Or proper ones, for which the kernel has no memory: each allocation that an answer
+takes fails once, in turn (needs CONFIG_FAILSLAB):
+
+  fuzz_netlink.py --faults
+
 Whether the kernel minds is seen in its log. Ends with status 0 if the kernel
 still answers a proper request afterwards.
 """
 
+import errno
 import os
 import random
 import socket
@@ -19,7 +25,9 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
 NETLINK_GENERIC = 16
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_NAME = 16, 3, 2
 CTRL_ATTR_FAMILY_ID = 1
-STATUS_GET = 3
+PIN_GET, DEVICE_GET, STATUS_GET, REVOKE = 1, 2, 3, 4
+REVOKE_ID = 1
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 
 
 def attribute(kind, payload, length=None):
@@ -101,7 +109,61 @@ def new_socket():
     return sock
 
 
+def answer_arrives(sock):
+    """Wait for the end of an answer; False if there was no memory for it"""
+    try:
+        while True:
+            data = sock.recv(65536)
+            while data:
+                length, kind, flags = struct.unpack('IHH', data[:8])
+                if kind in (NLMSG_ERROR, NLMSG_DONE) or not flags & 2:
+                    return struct.unpack('i', data[16:20])[0] != -errno.ENOMEM
+                data = data[length + 3 & ~3:]
+    except (OSError, MemoryError) as error:
+        # Python's own memory is in short supply, too
+        if not isinstance(error, MemoryError) and \
+           error.errno not in (errno.ENOMEM, errno.ENOBUFS):
+            raise
+        return False
+
+
+def faults(family):
+    """Returns how many allocations failed, and how many answers for want of them"""
+    nobody = attribute(REVOKE_ID, struct.pack('I', 0x7fffffff))
+    points = failed = 0
+    injection = os.open('/proc/thread-self/fail-nth', os.O_RDWR)
+    for command, flags, payload in ((PIN_GET, NLM_F_DUMP, b''),
+                                    (DEVICE_GET, NLM_F_DUMP, b''),
+                                    (STATUS_GET, 0, b''),
+                                    (REVOKE, NLM_F_ACK, nobody)):
+        request = message(family, NLM_F_REQUEST | flags, 1,
+                          struct.pack('BBH', command, 1, 0) + payload)
+        for nth in range(1, 1000):
+            sock = new_socket()
+            sock.settimeout(10)
+            os.pwrite(injection, b'%d' % nth, 0)
+            try:
+                sock.send(request)
+                arrived = answer_arrives(sock)
+            except (OSError, MemoryError):
+                arrived = False
+            finally:
+                left = os.pread(injection, 16, 0)
+                os.pwrite(injection, b'0', 0)
+                sock.close()
+            if int(left.strip(b'\0\n')):
+                break
+            points += 1
+            failed += not arrived
+    os.close(injection)
+    return points, failed
+
+
 def main():
+    if sys.argv[1] == '--faults':
+        points, failed = faults(family_id(new_socket()))
+        print(f'{points} allocations failed, {failed} answers with them')
+        sys.exit(failed < 5)
     number = int(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else os.getpid()
     rng = random.Random(seed)
