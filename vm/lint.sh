@@ -203,7 +203,8 @@ mapfile -t folders < <(printf '%s\n' "${ours[@]}" "${touched[@]}" | only c | gre
 check "builds without a warning, noiommu" variant noiommu "${folders[@]/%//}"
 check "builds without a warning at W=1, noiommu" examine noiommu W=1
 mapfile -t nics < <(printf '%s\n' "${touched[@]}" | grep '^drivers/infiniband/hw/' | only c)
-check "builds without a warning, nics" variant nics "${nics[@]/%.c/.o}"
+check "builds without a warning, nics" variant nics "${nics[@]/%.c/.o}" \
+	drivers/iommu/dax_retarget/ drivers/iommu/intel/ fs/dax/
 check "builds without a warning at W=1, nics" examine nics W=1
 check "sparse" examine on C=1
 check "test-only modules, W=1 and sparse" test_modules

@@ -129,6 +129,7 @@ static int bench_init(struct kunit *test)
 	bench->dev = kunit_device_register(test, "dax-retarget-kunit");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bench->dev);
 	bench->dev->dma_parms = &bench->dma_parms;
+	dma_set_max_seg_size(bench->dev, UINT_MAX);
 	bench->dev->dma_mask = &bench->dev->coherent_dma_mask;
 	KUNIT_ASSERT_EQ(test, 0, dma_set_mask(bench->dev, DMA_BIT_MASK(64)));
 
@@ -141,6 +142,7 @@ static int bench_init(struct kunit *test)
 	inode_init_once(inode);
 	spin_lock_init(&inode->i_lock);
 	inode->i_sb = &bench->sb;
+	bench->sb.s_time_gran = 1;
 	inode->i_mapping = &inode->i_data;
 	inode->i_data.host = inode;
 	inode->i_ino = 4711;

@@ -479,7 +479,10 @@ size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 			*got = extents_shared(&have, want);
 		}
 		step = PAGE;
-	} while (!*got && rounds++ < 5);
+		if (*got)
+			break;
+		sleep_ms(100);
+	} while (rounds++ < 20);
 
 	file_fill(fd, 0, size, VICTIM);
 	return size;
