@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A witness of what is durable: a probe on the kernel's function that writes
- * back CPU caches tells for which memory it is called.
+ * back CPU caches tells for which memory it is called, and one on the NVDIMM
+ * driver's, when the medium is told to keep what it was given.
  */
 
 #include <fcntl.h>
@@ -100,6 +101,8 @@ const char *write_backs_open(int fd)
 	if (!trace_probe("writeback",
 			 "arch_wb_cache_pmem addr=%di:x64 size=%si:x64"))
 		return "no probe on arch_wb_cache_pmem() (CONFIG_KPROBE_EVENTS, x86)";
+	if (!trace_probe("medium_flush", "nvdimm_flush"))
+		return "no probe on nvdimm_flush()";
 	trace_enable("dax_retarget/dax_retarget_flush");
 	trace_enable("dax_retarget/dax_retarget_file");
 	/* Where there is no such event, the test is to fail */
@@ -138,6 +141,7 @@ static void note_write_back(struct write_backs *seen, const uint64_t *phys,
 		seen->after[i]++;
 		since_flush[i]++;
 		seen->total++;
+		seen->flushed = false;
 	}
 }
 
@@ -162,6 +166,8 @@ void write_backs_stop(struct write_backs *seen, const uint64_t *phys,
 					trace_field(&event, "addr") - direct_map,
 					trace_field(&event, "size"),
 					since_flush);
+		else if (!strcmp(event.name, "medium_flush"))
+			seen->flushed = true;
 		else if (!strcmp(event.name, "dax_retarget_flush"))
 			memset(since_flush, 0, sizeof(since_flush));
 		else if (!strcmp(event.name, "dax_retarget_file"))

@@ -5,6 +5,7 @@
 #ifndef _DAX_RETARGET_WRITEBACK_H
 #define _DAX_RETARGET_WRITEBACK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define MAX_WRITE_BACKS	512
@@ -18,6 +19,7 @@ struct write_backs {
 	uint64_t counted;	/* by the kernel's counter */
 	uint64_t by_entries;	/* DAX entries written back */
 	uint64_t before;	/* what the counter was */
+	bool flushed;		/* the medium, after the last of them */
 };
 
 int write_cache_get(int fd);
