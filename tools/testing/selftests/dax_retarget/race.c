@@ -67,6 +67,9 @@ FIXTURE_SETUP(race)
 
 	if (missing)
 		SKIP(return, "%s", missing);
+	if (variant->op == op_punch &&
+	    !folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+		SKIP(return, "the file system cannot punch holes");
 	leave_little_space(2 << 20);
 	pthread_barrier_init(&self->start, NULL, 2);
 	self->seed = 1;
