@@ -115,7 +115,7 @@ if [ -n "${DAX_RETARGET_UMOUNT-}" ]; then
 	control "flush left out: umount"	2 "$damaged" umount -r unlinked.lazily.victim_stays_intact
 fi
 
-control "batches cross the segment boundary" 0x800 'Operation not supported' huge
+control "batches cross the segment boundary" 0x800 'FOREIGN BLOCK REACHABLE' huge -v run_across
 DAX_RETARGET_POISON=1 control "memory failure not reported" 0x400 'NOT ANNOUNCED' poison -t of_unmapped_file
 DAX_RETARGET_REMOVE=1 control "memory removed without a hook" 0x80 'REMOVED MEMORY REACHABLE' \
 	removal -v unbind_caches_persist
