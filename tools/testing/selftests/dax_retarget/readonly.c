@@ -9,7 +9,7 @@
  * persistent memory has to stop the devices himself. They go on writing.
  *
  * Remounts the folder that is tested: only if DAX_RETARGET_UMOUNT is in the
- * environment.
+ * environment; with DAX_RETARGET_EMERGENCY, also all other file systems.
  */
 
 #include <errno.h>
@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "lib_harness.h"
@@ -354,6 +355,42 @@ TEST_F(readonly, deregister_while_frozen)
 	ASSERT_EQ(0, ioctl(dir, FITHAW, 0));
 	close(dir);
 	EXPECT_GT(2000, took);
+}
+
+static bool is_read_only(const struct mount_info *mount)
+{
+	struct statvfs fs;
+
+	if (statvfs(mount->dir, &fs))
+		die("cannot look at %s", mount->dir);
+	return fs.f_flag & ST_RDONLY;
+}
+
+/* SysRq u does not ask, and remounts all that is on block devices */
+TEST_F(readonly, emergency_does_not_stop_devices)
+{
+	struct region *region = &self->region;
+	uint64_t end = now_ms() + PATIENCE_MS;
+	struct writer *writer;
+
+	if (!getenv("DAX_RETARGET_EMERGENCY"))
+		SKIP(return, "would remount everything: set DAX_RETARGET_EMERGENCY to allow it");
+	region_unmap(region);
+	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+	write_file("/proc/sysrq-trigger", "u");
+	while (!is_read_only(&self->mount) && now_ms() < end)
+		sleep_ms(20);
+	ASSERT_TRUE(is_read_only(&self->mount));
+
+	EXPECT_EQ(0, writer_wait(writer, 1));
+	EXPECT_EQ(0, writer_stop(writer));
+	EXPECT_TRUE(read_only_file_changes(self));
+	EXPECT_EQ(0, stat_read("pages_retargeted") - self->retargeted);
+
+	ASSERT_EQ(0, mount_change(&self->mount, 0));
+	EXPECT_FALSE(is_read_only(&self->mount));
+	EXPECT_TRUE(nothing_lost(self));
 }
 
 TEST_HARNESS_MAIN
