@@ -34,10 +34,10 @@ check()	# NAME COMMAND...
 }
 
 # A namespace that is made anew has forgotten which pages failed.
-make_file_system()	# MKFS-COMMAND
+make_file_system()	# MKFS-COMMAND [MOUNT-OPTION]
 {
 	ndctl create-namespace -f -m fsdax -e namespace0.0 &&
-		$1 /dev/pmem0 && mount -o dax=always /dev/pmem0 "$DIR"
+		$1 /dev/pmem0 && mount -o "${2-dax=always}" /dev/pmem0 "$DIR"
 }
 
 # Results of a program are numbered anew, all else it says is comment.
@@ -57,9 +57,9 @@ selftest()	# NAME PROGRAM
 		result "not ok" "$1: $2 ended with status $status"
 }
 
-on_file_system()	# NAME MKFS-COMMAND
+on_file_system()	# NAME MKFS-COMMAND [MOUNT-OPTION]
 {
-	check "$1 is mounted" make_file_system "$2"
+	check "$1 is mounted" make_file_system "${@:2}"
 	DAX_RETARGET_POISON=1 selftest "$1" poison
 	DAX_RETARGET_REMOVE=1 selftest "$1" removal
 	check "$1 is unmounted" umount "$DIR"
@@ -106,6 +106,7 @@ echo "TAP version 13"
 on_file_system "XFS" "mkfs.xfs -q -f -m rmapbt=0"
 on_file_system "XFS with rmapbt" "mkfs.xfs -q -f -m rmapbt=1"
 on_file_system "ext4" "mkfs.ext4 -q -F -b 4096"
+on_file_system "ext2" "mkfs.ext2 -q -F -b 4096" dax
 check "XFS for perftest is mounted" make_file_system "mkfs.xfs -q -f"
 under_perftest
 echo "1..$number"

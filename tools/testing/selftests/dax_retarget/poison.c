@@ -26,12 +26,17 @@
 
 #define PAGES	16UL
 #define BAD	5UL	/* the page that fails */
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 FIXTURE(poison)
 {
 	struct bench bench;
 	struct region region;
-	uint64_t phys;	/* of the page */
+	uint64_t pos;		/* in the file, of the region */
+	unsigned long bad;	/* the page of the region that fails */
+	/* Pages that are looked at, of the region */
+	unsigned long first, end;
+	uint64_t phys;		/* of the bad page */
 	long retargeted;
 	long failed;
 };
@@ -59,6 +64,8 @@ FIXTURE_SETUP(poison)
 	if (missing)
 		SKIP(return, "%s", missing);
 	region_open(&self->bench, &self->region, "file", PAGES);
+	self->bad = BAD;
+	self->end = PAGES;
 	self->phys = physical_address(self->region.map + BAD * PAGE);
 	self->retargeted = stat_read("pages_retargeted");
 	self->failed = stat_read("pages_failed");
@@ -90,28 +97,29 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 }
 
 /* Does the process that finds the error get to know, as ever? */
-static int be_the_finder(void)
+static int be_the_finder(FIXTURE_DATA(poison) * self)
 {
 	struct sigaction action = {
 		.sa_sigaction = on_sigbus,
 		.sa_flags = SA_SIGINFO,
 	};
 	int fd = open_again("file");
-	char *map = file_map(fd, 0, PAGES * PAGE);
+	char *map = file_map_aligned(fd, self->pos, self->region.len,
+				     self->region.len);
+	char *bad = map + self->bad * PAGE;
 
 	if (sigaction(SIGBUS, &action, NULL))
 		die("no handler");
-	if (madvise(map + BAD * PAGE, PAGE, MADV_HWPOISON))
+	if (madvise(bad, PAGE, MADV_HWPOISON))
 		die("cannot inject an error");
-	if (sigbus_at != map + BAD * PAGE) {
-		printf("# SIGBUS at %p, not at %p\n", sigbus_at,
-		       map + BAD * PAGE);
+	if (sigbus_at != bad) {
+		printf("# SIGBUS at %p, not at %p\n", sigbus_at, bad);
 		return 1;
 	}
 	return 0;
 }
 
-/* Have page BAD fail, which a process meets who is not the one with the region */
+/* Have the page fail, which a process meets who is not the one with the region */
 static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(poison) * self)
 {
 	int status;
@@ -122,7 +130,7 @@ static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(poison) * self)
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		region_unmap(&self->region);
-		_exit(be_the_finder());
+		_exit(be_the_finder(self));
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status)
@@ -149,13 +157,21 @@ static unsigned int nr_events(unsigned long index, uint64_t phys)
 	return nr;
 }
 
-/* What must be true right after page BAD failed */
+/* Are these pages of the region still the file's? Returns a page, or -1 */
+static long incoherent(FIXTURE_DATA(poison) * self, int fd, unsigned long first,
+		       unsigned long end)
+{
+	return first_incoherent_page(&self->bench, self->region.mr, first, fd,
+				     self->pos / PAGE + first, end - first);
+}
+
+/* What must be true right after the page failed */
 static void check_failed(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(poison) * self, int fd, long pins)
 {
 	struct translation found;
 
-	EXPECT_EQ(pins, nr_events(BAD, self->phys))
+	EXPECT_EQ(pins, nr_events(self->bad, self->phys))
 		TH_LOG("NOT ANNOUNCED as it should be");
 	EXPECT_EQ(pins, stat_read("pages_failed") - self->failed);
 	EXPECT_EQ(0, stat_read("pages_retargeted") - self->retargeted)
@@ -163,31 +179,37 @@ static void check_failed(struct __test_metadata *_metadata,
 	if (translations_visible())
 		EXPECT_TRUE(translation_leads_to(self->phys, PAGE, &found));
 	/* To a device the error is only injected: it works as before */
-	EXPECT_EQ(-1, first_incoherent_page(&self->bench, self->region.mr, 0,
-					    fd, 0, PAGES));
+	EXPECT_EQ(-1, incoherent(self, fd, self->first, self->end));
 }
 
-/* Page BAD leaves the file, and nothing is special about it */
+/* The page leaves the file, and nothing is special about it */
 static void take_it(struct __test_metadata *_metadata,
 		    FIXTURE_DATA(poison) * self, int fd)
 {
+	uint64_t pos = self->pos + self->bad * PAGE;
+	bool can_punch = folder_can(PUNCH);
 	struct translation found;
 	uint64_t start = now_ms();
+	long nr = 1;
 
-	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			       BAD * PAGE, PAGE));
+	if (can_punch) {
+		ASSERT_EQ(0, fallocate(fd, PUNCH, pos, PAGE));
+	} else {
+		/* With what is behind it */
+		ASSERT_EQ(0, ftruncate(fd, pos));
+		nr = self->region.len / PAGE - self->bad;
+	}
 	EXPECT_GE(5000, now_ms() - start);
-	EXPECT_EQ(1, stat_read("pages_retargeted") - self->retargeted);
+	EXPECT_EQ(nr, stat_read("pages_retargeted") - self->retargeted);
 	if (translations_visible())
 		EXPECT_FALSE(translation_leads_to(self->phys, PAGE, &found));
-	EXPECT_EQ(0, conn_write_pages(self->bench.conn, self->region.mr, BAD,
-				      1, DEVICE2));
-	EXPECT_EQ(-1, file_find_difference(fd, BAD * PAGE, PAGE, ZERO));
-	EXPECT_EQ(-1, first_incoherent_page(&self->bench, self->region.mr, 0,
-					    fd, 0, BAD));
-	EXPECT_EQ(-1, first_incoherent_page(&self->bench, self->region.mr,
-					    BAD + 1, fd, BAD + 1,
-					    PAGES - BAD - 1));
+	EXPECT_EQ(0, conn_write_pages(self->bench.conn, self->region.mr,
+				      self->bad, 1, DEVICE2));
+	EXPECT_EQ(-1, incoherent(self, fd, self->first, self->bad));
+	if (!can_punch)
+		return;
+	EXPECT_EQ(-1, file_find_difference(fd, pos, PAGE, ZERO));
+	EXPECT_EQ(-1, incoherent(self, fd, self->bad + 1, self->end));
 }
 
 /* Nobody maps the file: the kernel gets to know the pin by the frame alone */
@@ -201,6 +223,33 @@ TEST_F(poison, of_unmapped_file)
 	check_failed(_metadata, self, fd, 1);
 	take_it(_metadata, self, fd);
 	close(fd);
+}
+
+/* Its 511 neighbours are of the same DAX entry, which goes with it */
+TEST_F(poison, of_page_within_2m)
+{
+	struct region *region = &self->region;
+
+	region_close(region);
+	file_unlink("file");
+	region->fd = file_create_aligned("file", PAGE_2M, &self->pos);
+	if (region->fd < 0)
+		SKIP(return, "the file system has no aligned run of 2 MiB");
+	file_fill(region->fd, self->pos, PAGE_2M, FILLED);
+	region->len = PAGE_2M;
+	region->map = file_map_aligned(region->fd, self->pos, PAGE_2M, PAGE_2M);
+	region->mr = nic_register(self->bench.nic, region->map, region->len);
+	ASSERT_NE(NULL, region->mr);
+	self->bad = 256;
+	self->first = self->bad - 8;
+	self->end = self->bad + 9;
+	self->phys = physical_address(region->map) + self->bad * PAGE;
+	self->retargeted = stat_read("pages_retargeted");
+
+	signal(SIGBUS, SIG_IGN);
+	fail(_metadata, self);
+	check_failed(_metadata, self, region->fd, 1);
+	take_it(_metadata, self, region->fd);
 }
 
 static unsigned int nr_sigbus;
@@ -282,10 +331,11 @@ TEST_F(poison, of_page_that_was_taken)
 	struct region *region = &self->region;
 	uint64_t word = 1;
 
+	if (!folder_can(PUNCH))
+		SKIP(return, "the file system cannot punch holes");
 	region_unmap(region);
 	region->fd = open_again("file");
-	ASSERT_EQ(0, fallocate(region->fd, FALLOC_FL_PUNCH_HOLE |
-			       FALLOC_FL_KEEP_SIZE, BAD * PAGE, PAGE));
+	ASSERT_EQ(0, fallocate(region->fd, PUNCH, BAD * PAGE, PAGE));
 	/* It has a block again, most likely the same one */
 	ASSERT_EQ(sizeof(word), pwrite(region->fd, &word, sizeof(word),
 				       BAD * PAGE));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The persistent memory goes away under pins, with a file system mounted and
- * files in every state: drivers are unbound, a namespace is disabled.
- * Nothing waits for a device, whose DMA goes to scratch from then on; what is
- * left of the files can be used up, with errors; and when the memory comes back,
- * nobody has written to it.
+ * files in every state: a driver is unbound, of a namespace, a region or of all
+ * NVDIMMs. Nothing waits for a device, whose DMA goes to scratch from then on;
+ * what is left of the files can be used up, with errors; and when the memory
+ * comes back, nobody has written to it.
  *
  * Needs ndctl, and takes the namespace under the folder that is tested away for
  * a while: only if DAX_RETARGET_REMOVE is in the environment.
@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <libgen.h>
 #include <limits.h>
 #include <linux/falloc.h>
@@ -29,12 +30,16 @@
 
 #define PAGES	16UL
 
+/* What stands for all NVDIMMs of a machine together */
+#define ROOT_DRIVER	"/sys/bus/acpi/drivers/nfit/"
+
 /* What is done with a file before, and so is still there afterwards */
 #define OPEN	0x1
 #define MAPPED	0x2
 #define DIRTY	0x4	/* by the CPU, and never synced */
 #define PINNED	0x8
 #define UNLINKED 0x10
+#define LARGE	0x20	/* one DAX entry of 2M, where it can be had */
 
 static const struct {
 	const char *name;
@@ -48,6 +53,7 @@ static const struct {
 	{ "unlinked",	PINNED | OPEN | UNLINKED },
 	{ "orphan",	PINNED | MAPPED | DIRTY | UNLINKED },
 	{ "unpinned",	OPEN | MAPPED | DIRTY },
+	{ "large",	PINNED | OPEN | MAPPED | DIRTY | LARGE },
 };
 
 #define FILES	ARRAY_SIZE(states)
@@ -59,7 +65,9 @@ FIXTURE(removal)
 	char device[64];	/* pfn0.0, for example */
 	char namespace[64];
 	char region[64];
+	char root[64];		/* ACPI0012:00, for example */
 	struct region files[FILES];
+	uint64_t pos[FILES];	/* in the file, of what is mapped */
 	struct extents blocks[FILES];
 	uint64_t phys[FILES];
 	struct writer *writer;
@@ -67,7 +75,7 @@ FIXTURE(removal)
 	bool mounted;
 };
 
-enum way { UNBIND, UNBIND_REGION, DISABLE_NAMESPACE };
+enum way { UNBIND, UNBIND_REGION, UNBIND_ROOT, DISABLE_NAMESPACE };
 
 FIXTURE_VARIANT(removal)
 {
@@ -100,8 +108,18 @@ FIXTURE_VARIANT_ADD(removal, unbind_region)
 	.deregister = true,
 };
 
-/* ndctl refuses while the device is in use: only regions are left of that */
-FIXTURE_VARIANT_ADD(removal, disable_namespace)
+/* All NVDIMMs at a time, as if their controller was gone */
+FIXTURE_VARIANT_ADD(removal, unbind_root)
+{
+	.way = UNBIND_ROOT,
+};
+
+/*
+ * ndctl (as of 76) refuses while anything is mounted, and cannot be made to do
+ * it. So this says nothing of the hook, since unmounting takes all pages back:
+ * regions that have none left outlive the memory.
+ */
+FIXTURE_VARIANT_ADD(removal, disable_namespace_unmounted)
 {
 	.way = DISABLE_NAMESPACE,
 	.before = UNMOUNTED,
@@ -140,13 +158,54 @@ static const char *find_device(FIXTURE_DATA(removal) * self)
 	return self->namespace[0] ? NULL : "not on a namespace in fsdax mode";
 }
 
+/* Others' memory is not to go, and block devices are to keep their names */
+static const char *find_root(FIXTURE_DATA(removal) * self)
+{
+	const char *missing = NULL;
+	glob_t g;
+
+	if (glob("/sys/bus/nd/devices/region*", 0, NULL, &g) || g.gl_pathc != 1)
+		missing = "would remove other NVDIMMs, too";
+	globfree(&g);
+	if (glob(ROOT_DRIVER "ACPI*", 0, NULL, &g))
+		missing = "no NVDIMM by ACPI";
+	else
+		snprintf(self->root, sizeof(self->root), "%.63s",
+			 basename(g.gl_pathv[0]));
+	globfree(&g);
+	return missing;
+}
+
+/* As region_open(); false if the file system has no such blocks */
+static bool open_large(FIXTURE_DATA(removal) * self, unsigned int i)
+{
+	struct region *file = &self->files[i];
+
+	file->name = states[i].name;
+	file->len = PAGE_2M;
+	file->fd = file_create_aligned(file->name, PAGE_2M, &self->pos[i]);
+	if (file->fd < 0)
+		return false;
+	file_fill(file->fd, self->pos[i], PAGE_2M, FILLED);
+	file->map = file_map_aligned(file->fd, self->pos[i], PAGE_2M, PAGE_2M);
+	file->mr = nic_register(self->bench.nic, file->map, file->len);
+	if (!file->mr)
+		die("cannot register %s", file->name);
+	return true;
+}
+
 static void prepare(FIXTURE_DATA(removal) * self, unsigned int i)
 {
 	struct region *file = &self->files[i];
 	unsigned int state = states[i].state;
 
-	region_open(&self->bench, file, states[i].name, PAGES);
-	file_extents(file->fd, 0, file->len, &self->blocks[i]);
+	if (!(state & LARGE)) {
+		region_open(&self->bench, file, states[i].name, PAGES);
+	} else if (!open_large(self, i)) {
+		printf("# no file with 2M pages\n");
+		return;
+	}
+	file_extents(file->fd, self->pos[i], file->len, &self->blocks[i]);
 	self->phys[i] = physical_address(file->map);
 	if (!(state & PINNED))
 		region_deregister(file);
@@ -178,6 +237,8 @@ FIXTURE_SETUP(removal)
 		missing = "no ndctl";
 	if (!missing)
 		missing = mount_find(&self->mount) ?: find_device(self);
+	if (!missing && variant->way == UNBIND_ROOT)
+		missing = find_root(self);
 	if (missing)
 		SKIP(return, "%s", missing);
 	self->mounted = true;
@@ -209,6 +270,8 @@ static bool take_away(FIXTURE_DATA(removal) * self, enum way way)
 	case UNBIND_REGION:
 		return shell("echo %s > /sys/bus/nd/drivers/nd_region/unbind",
 			     self->region);
+	case UNBIND_ROOT:
+		return shell("echo %s > " ROOT_DRIVER "unbind", self->root);
 	}
 	return false;
 }
@@ -231,6 +294,9 @@ static bool bring_back(FIXTURE_DATA(removal) * self, enum way way)
 		done = shell("echo %s > /sys/bus/nd/drivers/nd_region/bind",
 			     self->region);
 		break;
+	case UNBIND_ROOT:
+		done = shell("echo %s > " ROOT_DRIVER "bind", self->root);
+		break;
 	}
 	while (done && access(self->mount.source, F_OK) && now_ms() < end)
 		sleep_ms(20);
@@ -246,7 +312,7 @@ static void check_devices(struct __test_metadata *_metadata,
 
 	EXPECT_EQ(0, writer_wait(self->writer, 1));
 	for (i = 0; i < FILES; i++) {
-		if (translations_visible())
+		if (translations_visible() && self->phys[i])
 			EXPECT_FALSE(translation_leads_to(self->phys[i], PAGE,
 							  &found))
 				TH_LOG("%s: REMOVED MEMORY REACHABLE by IOVA 0x%lx",
@@ -275,22 +341,24 @@ static int touch(volatile char *map)
 
 /* Whatever may be tried with a file whose memory is gone; errors are fine */
 static void use_up(struct __test_metadata *_metadata,
-		   FIXTURE_DATA(removal) * self, struct region *file)
+		   FIXTURE_DATA(removal) * self, unsigned int i)
 {
+	struct region *file = &self->files[i];
+	uint64_t pos = self->pos[i];
 	static char page[PAGE];
 	struct ibv_mr *mr;
 
 	if (file->fd >= 0) {
 		fsync(file->fd);
 		fdatasync(file->fd);
-		EXPECT_GT(0, pwrite(file->fd, page, PAGE, PAGE))
+		EXPECT_GT(0, pwrite(file->fd, page, PAGE, pos + PAGE))
 			TH_LOG("%s can be written to", file->name);
 		fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  2 * PAGE, PAGE);
-		fallocate(file->fd, FALLOC_FL_ZERO_RANGE, 3 * PAGE, PAGE);
-		if (ftruncate(file->fd, file->len / 2))
+			  pos + 2 * PAGE, PAGE);
+		fallocate(file->fd, FALLOC_FL_ZERO_RANGE, pos + 3 * PAGE, PAGE);
+		if (ftruncate(file->fd, pos + file->len / 2))
 			errno = 0;
-		pread(file->fd, page, PAGE, 0);
+		pread(file->fd, page, PAGE, pos);
 		posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
 	}
 	if (file->map) {
@@ -352,6 +420,8 @@ TEST_F(removal, of_memory)
 	self->writer = writer_start(self->bench.nic, self->files[0].mr, PAGES,
 				    DEVICE);
 	ASSERT_EQ(0, writer_wait(self->writer, 1));
+	if (variant->way == DISABLE_NAMESPACE)
+		ASSERT_FALSE(take_away(self, DISABLE_NAMESPACE));
 	leave(_metadata, self, variant->before);
 
 	start = now_ms();
@@ -365,7 +435,7 @@ TEST_F(removal, of_memory)
 	check_devices(_metadata, self);
 
 	for (i = 0; i < FILES; i++)
-		use_up(_metadata, self, &self->files[i]);
+		use_up(_metadata, self, i);
 	if (self->dir >= 0) {
 		unlinkat(self->dir, "open", 0);
 		unlinkat(self->dir, "closed", 0);
@@ -391,7 +461,10 @@ TEST_F(removal, of_memory)
 		deregister(_metadata, self);
 	}
 
-	/* Whole, once the log has done its work */
+	/* Whole, once the log has done its work, or what does it without one */
+	if (!strcmp(self->mount.type, "ext2"))
+		shell("e2fsck -fy %s > /dev/null 2>&1 || [ $? = 1 ]",
+		      self->mount.source);
 	mount_again(&self->mount);
 	ASSERT_EQ(0, umount(self->mount.dir));
 	EXPECT_EQ(0, mount_check(&self->mount));
