@@ -48,7 +48,7 @@ static const struct layout layouts[] = {
 	{ .name = "part", .nr_pages = 16, .first = 4, .nr = 8,
 	  .mid_page = true, .unmap = true, .read_only_map = true },
 	{ .name = "sparse", .nr_pages = 8, .tail = 3000, .nr = 9,
-	  .unmap = true },
+	  .sparse = true, .unmap = true },
 	{ .name = "large", .nr_pages = UNIT + 512 + 20, .first = UNIT,
 	  .nr = 512 + 16, .large = true },
 	{ .name = "victim", .nr_pages = 64, .nr = 64, .unmap = true },
@@ -269,8 +269,7 @@ static void run_small(const struct op_type *type, unsigned int nr)
 			     !(type->flags & OP_FREES)))
 				continue;
 			sequence.write_pin = pin;
-			sequence.tmpfs = pin && !layout->sparse &&
-					 !(type->flags & OP_LAST);
+			sequence.tmpfs = pin && !(type->flags & OP_LAST);
 			sequence.ops[0] = (struct op) {
 				type, shapes[i].a, shapes[i].b
 			};

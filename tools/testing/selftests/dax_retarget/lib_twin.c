@@ -442,8 +442,8 @@ static void fill_file(struct twin *twin, const struct layout *layout)
 }
 
 /*
- * Registering a file for writing gives blocks to its holes. So that the twins
- * stay alike, have them all get theirs in the same way.
+ * Registering a writable mapping of a DAX file gives blocks to holes and makes
+ * unwritten extents written. So that the twins stay alike, write zeros there.
  */
 static void fill_region(struct twin *twin, const struct layout *layout)
 {
@@ -451,7 +451,7 @@ static void fill_region(struct twin *twin, const struct layout *layout)
 	uint64_t size = side_size(&twin->side);
 	unsigned long i;
 
-	if (!layout->sparse)
+	if (!layout->sparse || twin == &twins[SIDE_DAX])
 		return;
 	for (i = layout->first; i < layout->first + layout->nr; i++) {
 		uint64_t pos = i * PAGE;
@@ -1034,6 +1034,12 @@ void sequence_run(const struct sequence *sequence, struct outcome *outcome)
 	if (layout->large && stat_read("table_pages") == tables)
 		outcome->skipped = "the IOMMU has no pages of 2 MiB";
 
+	find_blocks(dax, layout, blocks);
+	for (i = 0; i < layout->nr; i++)
+		if (!blocks[i])
+			fail(outcome, "page %u of the region was given no block\n",
+			     i);
+
 	/* Warms the IOTLB up, too */
 	generation++;
 	for (s = 0; s < nr_sides; s++) {
@@ -1054,7 +1060,6 @@ void sequence_run(const struct sequence *sequence, struct outcome *outcome)
 				fail(outcome, "page %u of the region was never coherent\n",
 				     i);
 	}
-	find_blocks(dax, layout, blocks);
 	read_content(dax);
 	read_content(&twins[SIDE_REFERENCE]);
 	compare_content(outcome, "before");

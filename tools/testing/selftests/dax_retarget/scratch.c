@@ -91,17 +91,56 @@ TEST_F(scratch, is_not_shared_between_regions)
 	region_close(&other);
 }
 
-TEST_F(scratch, hole_of_writable_mapping_is_filled)
+/* Pages of a file that read as zeros, of nothing that a device may see */
+FIXTURE(unfilled)
 {
-	int fd = file_create("hole", PAGES * PAGE, ZERO);
+	struct bench bench;
+};
+
+FIXTURE_VARIANT(unfilled)
+{
+	bool unwritten;
+};
+
+FIXTURE_VARIANT_ADD(unfilled, hole)
+{
+};
+
+/* There are blocks, with what their last owner left in them */
+FIXTURE_VARIANT_ADD(unfilled, unwritten)
+{
+	.unwritten = true,
+};
+
+FIXTURE_SETUP(unfilled)
+{
+	const char *missing = bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (variant->unwritten && !folder_can(0))
+		SKIP(return, "no unwritten extents here");
+}
+
+FIXTURE_TEARDOWN(unfilled)
+{
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+TEST_F(unfilled, writable_mapping_is_filled)
+{
+	int fd = file_create("unfilled", PAGES * PAGE, ZERO);
 	void *map = file_map(fd, 0, PAGES * PAGE);
 	struct translation found;
 	struct extents extents;
 	struct ibv_mr *mr;
 	uint64_t zeros;
 
+	if (variant->unwritten)
+		ASSERT_EQ(0, fallocate(fd, 0, 0, PAGES * PAGE));
 	file_extents(fd, 0, PAGES * PAGE, &extents);
-	ASSERT_EQ(0, extents.nr);
+	ASSERT_EQ(variant->unwritten ? PAGES * PAGE : 0,
+		  extents_size(&extents));
 	/* Have the page of zeros mapped, so that it is what is found first */
 	zeros = physical_address(map);
 	mr = nic_register_read_only(self->bench.nic, map, PAGES * PAGE);
@@ -113,6 +152,9 @@ TEST_F(scratch, hole_of_writable_mapping_is_filled)
 		EXPECT_FALSE(translation_leads_to(zeros, PAGE, &found))
 			TH_LOG("IOVA 0x%lx is the page of zeros", found.iova);
 	}
+	ASSERT_EQ(0, conn_read(self->bench.conn, mr, PAGE, page, PAGE));
+	EXPECT_EQ(-1, find_difference(page, PAGE, ZERO, 0))
+		TH_LOG("the device reads %s", describe(page));
 	fill(page, PAGE, PROCESS, 0);
 	ASSERT_EQ(PAGE, pwrite(fd, page, PAGE, 0));
 	ASSERT_EQ(0, conn_read(self->bench.conn, mr, 0, page, PAGE));
@@ -122,19 +164,18 @@ TEST_F(scratch, hole_of_writable_mapping_is_filled)
 	close(fd);
 }
 
-/* One hole among pages that are fine is enough */
-TEST_F(scratch, hole_of_read_only_mapping_is_refused)
+/* One such page among pages that are fine is enough */
+TEST_F(unfilled, read_only_mapping_is_refused)
 {
-	struct region *region = &self->region;
+	int fd = file_create("unfilled", PAGES * PAGE, ZERO);
 	struct ibv_mr *mr;
 	void *map;
 
-	region_deregister(region);
-	region_unmap(region);
-	region->fd = file_create("hole", PAGES * PAGE, ZERO);
-	file_fill(region->fd, 0, 3 * PAGE, FILLED);
-	file_fill(region->fd, 4 * PAGE, (PAGES - 4) * PAGE, FILLED);
-	map = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, region->fd, 0);
+	file_fill(fd, 0, 3 * PAGE, FILLED);
+	file_fill(fd, 4 * PAGE, (PAGES - 4) * PAGE, FILLED);
+	if (variant->unwritten)
+		ASSERT_EQ(0, fallocate(fd, 0, 3 * PAGE, PAGE));
+	map = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	/* Have the page of zeros mapped, so that it is what is found first */
 	ASSERT_EQ(0, ((char *)map)[3 * PAGE]);
@@ -148,6 +189,7 @@ TEST_F(scratch, hole_of_read_only_mapping_is_refused)
 	EXPECT_NE(NULL, mr);
 	nic_deregister(mr);
 	munmap(map, PAGES * PAGE);
+	close(fd);
 }
 
 /* The IOMMU, not only the NIC, keeps a device from writing to what it may read */
