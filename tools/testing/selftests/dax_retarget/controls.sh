@@ -138,6 +138,8 @@ if [ -n "${DAX_RETARGET_BLOCK2-}" ]; then
 		equivalence.sh --fs xfs --replay whole,write,punch:17384:11988
 	control "equivalence: inexact collapse"	0x100 'NEEDLESS LOSS' \
 		equivalence.sh --fs xfs --replay whole,write,collapse:20480:8192
+	control "equivalence: partial block at the end" 0x4000 'DMA REACHED BLOCKS' \
+		equivalence.sh --fs xfs --replay sparse,write,exchange_range:0:35768
 fi
 
 echo "1..$number"

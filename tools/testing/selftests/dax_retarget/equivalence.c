@@ -85,6 +85,7 @@ static const struct shape ranges[] = {
 	{ P(6), P(2), ON_WHOLE | IF_FREES },		/* up to the end */
 	{ P(11), P(2), ON_WHOLE | IF_FREES },		/* behind the end */
 	{ P(7) + 500, P(4), ON_SPARSE },		/* over the end */
+	{ 0, P(8) + 3000, ON_SPARSE | IF_FREES },	/* all, not aligned */
 	{ P(4), 0, ON_WHOLE | IF_FREES },		/* nothing */
 };
 

@@ -87,6 +87,7 @@ struct xfs_exchange {
 #define XFS_IOC_FSBULKSTAT_SINGLE	_IOWR('X', 102, struct xfs_stat_request)
 #define XFS_IOC_SWAPEXT			_IOWR('X', 109, struct xfs_swap_extents)
 #define XFS_IOC_EXCHANGE_RANGE		_IOW('X', 129, struct xfs_exchange)
+#define XFS_EXCHANGE_RANGE_TO_EOF	1
 
 #define OTHER	"other"
 
@@ -265,6 +266,7 @@ static long run_swap_extents(const struct op_type *type, struct side *side,
 	return other_delete(side, fd, ret);
 }
 
+/* To the end of both files, whatever their sizes, if @mode says so */
 static long run_exchange_range(const struct op_type *type, struct side *side,
 			       uint64_t a, uint64_t b)
 {
@@ -274,6 +276,7 @@ static long run_exchange_range(const struct op_type *type, struct side *side,
 		.offset1 = a,
 		.offset2 = a,
 		.length = b,
+		.flags = type->mode,
 	};
 
 	return other_delete(side, fd, result(ioctl(side->fd,
@@ -682,6 +685,8 @@ const struct op_type op_types[] = {
 	{ "swap_extents", run_swap_extents, .flags = OP_FREES, .weight = 2 },
 	{ "exchange_range", run_exchange_range, OP_RANGE, .flags = OP_FREES,
 	  .weight = 2 },
+	{ "exchange_to_eof", run_exchange_range, OP_RANGE,
+	  XFS_EXCHANGE_RANGE_TO_EOF, OP_FREES, .weight = 2 },
 	{ "move_extents", run_move_extents, OP_RANGE, 0,
 	  .refused = EOPNOTSUPP, .weight = 1 },
 	{ "donate_extents", run_move_extents, OP_RANGE, 1,
