@@ -140,6 +140,12 @@ if [ -n "${DAX_RETARGET_BLOCK2-}" ]; then
 		equivalence.sh --fs xfs --replay whole,write,collapse:20480:8192
 	control "equivalence: partial block at the end" 0x4000 'DMA REACHED BLOCKS' \
 		equivalence.sh --fs xfs --replay sparse,write,exchange_range:0:35768
+	control "equivalence: ext4, hook skipped" 1 'DMA REACHED BLOCKS' \
+		equivalence.sh --fs ext4 --replay whole,write,truncate:20480
+	control "equivalence: ext2, hook skipped" 1 'NOT SAFE' \
+		equivalence.sh --fs ext2 --replay whole,write,truncate:20480
+	control "equivalence: random operations" 1 'the shortest sequence that fails' \
+		equivalence.sh --fs ext4 --random 100 --seed 1
 fi
 
 echo "1..$number"
