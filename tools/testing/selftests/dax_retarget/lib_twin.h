@@ -27,7 +27,7 @@ struct layout {
 	unsigned long nr;	/* pages of the region */
 	bool mid_page;		/* the region begins and ends within a page */
 	bool sparse;		/* with holes and unwritten extents */
-	bool large;		/* 2M of blocks that 2M entries can map */
+	bool large;		/* its blocks from 2M on can be mapped as 2M */
 	bool unmap;		/* before the operation */
 	bool read_only_map;	/* for pins that only read */
 };
