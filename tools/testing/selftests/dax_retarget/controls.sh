@@ -97,6 +97,7 @@ control "end leaves the index early"	8 "$reachable" window -t ending
 control "inodes shrink: drop_caches"	0x10 'PINNED INODE EVICTED' shrink -v drop_inodes
 control "inodes shrink: reclaim"	0x10 'PINNED INODE EVICTED' shrink -v reclaim
 control "blocks shared"			0x20 'CLONE DAMAGED' reflink -t refused_while_pinned
+control "shared file is pinned"		0x8000 'BLOCKS MOVED' reflink -t neighbour_of_shared_block_is_not_pinned
 control "blocks shared: race"		0x20 'a pinned file shares' reflink -t races_with_registration
 control "no write-back: fsync"		0x40 'NOT WRITTEN BACK' durability -v fsync
 control "no write-back: deregistration"	0x40 'NOT WRITTEN BACK' durability -t by_deregistration

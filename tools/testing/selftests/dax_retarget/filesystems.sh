@@ -171,6 +171,26 @@ section_exchange()
 	put_away
 }
 
+# Mounted like this, XFS writes no block in place, so no file may be pinned.
+section_always_cow()
+{
+	local name="XFS that always copies on write"
+	local switch=/sys/kernel/debug/dax_retarget/break before status=0
+
+	if [ ! -w $switch ]; then
+		skip "$name" "no test switches (CONFIG_DAX_RETARGET_TEST)"
+		return
+	fi
+	read -r before < $switch
+	echo 0x10000 > $switch
+	make "$name" xfs dax=always "${xfs[@]}" "$device" || status=$?
+	echo "$before" > $switch
+	[ $status = 0 ] || return
+	head -c 1M /dev/zero > "$mnt/file"
+	refused "$name" "the file has, or may have, shared blocks" "$mnt/file"
+	put_away
+}
+
 # Small, since nothing can be allocated without being written
 section_ext2()
 {
@@ -231,7 +251,7 @@ if [ ! -b "$device" ]; then
 	exit 4
 fi
 sections=("$@")
-[ $# -gt 0 ] || sections=(attribute quota exchange ext2 erofs mapper)
+[ $# -gt 0 ] || sections=(attribute quota exchange always_cow ext2 erofs mapper)
 for section in "${sections[@]}"; do
 	"section_$section"
 done
