@@ -191,6 +191,14 @@ section_always_cow()
 	put_away
 }
 
+section_boot_loader()
+{
+	if make "ext4, boot loader" ext4 dax=always "${ext4[@]}" "$device"; then
+		run "ext4, boot loader" repair -t boot_loader_swap
+		put_away
+	fi
+}
+
 # Small, since nothing can be allocated without being written
 section_ext2()
 {
@@ -251,7 +259,7 @@ if [ ! -b "$device" ]; then
 	exit 4
 fi
 sections=("$@")
-[ $# -gt 0 ] || sections=(attribute quota exchange always_cow ext2 erofs mapper)
+[ $# -gt 0 ] || sections=(attribute quota exchange always_cow boot_loader ext2 erofs mapper)
 for section in "${sections[@]}"; do
 	"section_$section"
 done
