@@ -125,6 +125,7 @@ DAX_RETARGET_REMOVE=1 control "memory removed without a hook" 0x80 'REMOVED MEMO
 if [ -n "${DAX_RETARGET_SPARE-}" ]; then
 	control "inodes shrink: DAX attribute"	0x10 'change_takes_no_page: Test failed' filesystems.sh attribute
 	control "blocks shared: exchange"	0x20 'ETXTBSY' filesystems.sh exchange
+	control "online repair takes no page"	0x1000 'REPAIR TOOK 0 of' filesystems.sh repair
 	control "boot loader: not unmapped"	0x2000 'OLD BLOCK SEEN' filesystems.sh boot_loader
 fi
 

@@ -191,6 +191,14 @@ section_always_cow()
 	put_away
 }
 
+section_repair()
+{
+	if make "XFS, online repair" xfs dax=always "${xfs[@]}" -m rmapbt=1 "$device"; then
+		run "XFS, online repair" repair -t nothing_to_repair -t rebuild
+		put_away
+	fi
+}
+
 section_boot_loader()
 {
 	if make "ext4, boot loader" ext4 dax=always "${ext4[@]}" "$device"; then
@@ -259,7 +267,7 @@ if [ ! -b "$device" ]; then
 	exit 4
 fi
 sections=("$@")
-[ $# -gt 0 ] || sections=(attribute quota exchange always_cow boot_loader ext2 erofs mapper)
+[ $# -gt 0 ] || sections=(attribute quota exchange always_cow repair boot_loader ext2 erofs mapper)
 for section in "${sections[@]}"; do
 	"section_$section"
 done

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What an administrator's programs do to the blocks of a file that is in use:
- * ext4 swaps them with those of the boot loader's inode. Devices lose the pages, and so does whoever
+ * XFS online repair finds out anew which ones it has, and ext4 swaps them with
+ * those of the boot loader's inode. Devices lose the pages, and so does whoever
  * has the file mapped.
  */
 
 #include <errno.h>
+#include <linux/types.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -96,6 +99,114 @@ TEST_F(repair, boot_loader_swap)
 	region_deregister(region);
 	EXPECT_EQ(0, ftruncate(region->fd, 0));
 	EXPECT_EQ(0, ioctl(region->fd, EXT4_IOC_SWAP_BOOT));
+}
+
+/* As in fs/xfs/libxfs/xfs_fs.h */
+struct scrub {
+	__u32 type;
+	__u32 flags;
+	__u64 ino;		/* 0: the file of the ioctl */
+	__u32 gen, agno;
+	__u64 reserved[5];
+};
+
+#define SCRUB_METADATA		_IOWR('X', 60, struct scrub)
+#define SCRUB_TYPE_BMBTD	12
+#define SCRUB_REPAIR		(1U << 0)
+#define SCRUB_CORRUPT		(1U << 1)
+#define SCRUB_NOT_NEEDED	(1U << 7)
+#define SCRUB_FORCE_REBUILD	(1U << 8)
+
+/* errno; or 0, with what repair says in @flags */
+static int repair(int fd, __u32 *flags)
+{
+	struct scrub scrub = {
+		.type = SCRUB_TYPE_BMBTD,
+		.flags = SCRUB_REPAIR | *flags,
+	};
+
+	if (ioctl(fd, SCRUB_METADATA, &scrub))
+		return errno;
+	*flags = scrub.flags;
+	return 0;
+}
+
+static const char *repair_refusal(const struct mount_info *mount, int error)
+{
+	if (strcmp(mount->type, "xfs"))
+		return "not XFS";
+	if (error == EOPNOTSUPP)
+		return "no online repair: kernel, or made without reverse mapping";
+	return NULL;
+}
+
+/* It drops the DAX entries of the file, but nothing that a device has */
+TEST_F(repair, nothing_to_repair)
+{
+	long retargeted = stat_read("pages_retargeted");
+	struct region *region = &self->region;
+	struct writer *writer;
+	struct extents now;
+	__u32 flags = 0;
+	int error;
+
+	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+	error = repair(region->fd, &flags);
+	EXPECT_EQ(0, writer_wait(writer, 1));
+	EXPECT_EQ(0, writer_stop(writer));
+	if (repair_refusal(&self->mount, error))
+		SKIP(return, "%s", repair_refusal(&self->mount, error));
+	ASSERT_EQ(0, error)
+		TH_LOG("%s", strerror(error));
+	EXPECT_EQ(SCRUB_NOT_NEEDED, flags & (SCRUB_NOT_NEEDED | SCRUB_CORRUPT));
+
+	EXPECT_EQ(0, system("echo 3 > /proc/sys/vm/drop_caches"));
+	EXPECT_EQ(0, fsync(region->fd));
+	file_extents(region->fd, 0, LEN, &now);
+	EXPECT_EQ(LEN, extents_shared(&self->old, &now));
+	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
+					    region->fd, 0, PAGES));
+	expect_pinned_anew(_metadata, self);
+}
+
+/* What is found may be other blocks, or shared ones, so devices lose all */
+TEST_F(repair, rebuild)
+{
+	long retargeted = stat_read("pages_retargeted");
+	struct region *region = &self->region;
+	__u32 flags = SCRUB_FORCE_REBUILD;
+	struct writer *writer;
+	uint64_t word;
+	unsigned long i;
+	int error;
+
+	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+	error = repair(region->fd, &flags);
+	EXPECT_EQ(0, writer_wait(writer, 1));
+	EXPECT_EQ(0, writer_stop(writer));
+	if (repair_refusal(&self->mount, error))
+		SKIP(return, "%s", repair_refusal(&self->mount, error));
+	ASSERT_EQ(0, error)
+		TH_LOG("%s", strerror(error));
+	EXPECT_EQ(0, flags & (SCRUB_NOT_NEEDED | SCRUB_CORRUPT));
+
+	retargeted = stat_read("pages_retargeted") - retargeted;
+	EXPECT_EQ((long)PAGES, retargeted)
+		TH_LOG("REPAIR TOOK %ld of %lu pages", retargeted, PAGES);
+	ASSERT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 0, PAGES,
+				      DEVICE2));
+	EXPECT_EQ(0, device_find_writer(&self->mount, &self->old, DEVICE2));
+	/* What it wrote before is in the file, which has kept its data */
+	for (i = 0; i < PAGES; i++) {
+		ASSERT_EQ(sizeof(word), pread(region->fd, &word, sizeof(word),
+					      i * PAGE));
+		EXPECT_TRUE(written_by(&word, DEVICE))
+			TH_LOG("page %lu has %s", i, describe(&word));
+	}
+	expect_pinned_anew(_metadata, self);
 }
 
 TEST_HARNESS_MAIN
