@@ -8,7 +8,8 @@
 #   filesystems.sh [SECTION...]
 #
 # DAX_RETARGET_SPARE names the block device to use, of a namespace in fsdax mode.
-# All that is on it is lost. Needs root and an RDMA device.
+# All that is on it is lost, and on DAX_RETARGET_SPARE2, which XFS takes as its
+# realtime device, if it is there. Needs root and an RDMA device.
 set -uo pipefail
 
 cd "$(dirname "$0")" || exit 1
@@ -199,6 +200,32 @@ section_repair()
 	fi
 }
 
+# With the realtime device on another namespace. It has no file with shared
+# blocks, and gives blocks away in extents of one size.
+section_realtime()
+{
+	local size name realtime=${DAX_RETARGET_SPARE2:-}
+
+	if [ ! -b "$realtime" ]; then
+		skip "XFS realtime" "set DAX_RETARGET_SPARE2 to another block device"
+		return
+	fi
+	for size in 4k 16k; do
+		name="XFS realtime, $size"
+		make "$name" xfs "dax=always,rtdev=$realtime" "${xfs[@]}" \
+			-m reflink=0,rmapbt=0 -r "rtdev=$realtime,extsize=$size" \
+			"$device" || continue
+		if xfs_io -c 'chattr +t' "$mnt" && touch "$mnt/file" &&
+		   xfs_io -r -c lsattr "$mnt/file" | grep -q '^r'; then
+			run "$name" truncate
+			run "$name" reuse
+		else
+			result "not ok" "$name: files are not realtime"
+		fi
+		put_away
+	done
+}
+
 section_boot_loader()
 {
 	if make "ext4, boot loader" ext4 dax=always "${ext4[@]}" "$device"; then
@@ -267,7 +294,7 @@ if [ ! -b "$device" ]; then
 	exit 4
 fi
 sections=("$@")
-[ $# -gt 0 ] || sections=(attribute quota exchange always_cow repair boot_loader ext2 erofs mapper)
+[ $# -gt 0 ] || sections=(attribute quota exchange always_cow repair boot_loader realtime ext2 erofs mapper)
 for section in "${sections[@]}"; do
 	"section_$section"
 done
