@@ -127,6 +127,7 @@ if [ -n "${DAX_RETARGET_SPARE-}" ]; then
 	control "blocks shared: exchange"	0x20 'ETXTBSY' filesystems.sh exchange
 	control "online repair takes no page"	0x1000 'REPAIR TOOK 0 of' filesystems.sh repair
 	control "boot loader: not unmapped"	0x2000 'OLD BLOCK SEEN' filesystems.sh boot_loader
+	control "DAX donor of extents"		0x80000 'DONATED BLOCKS WRITTEN' filesystems.sh attribute
 fi
 
 # These make the file systems anew
