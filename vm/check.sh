@@ -31,15 +31,17 @@ plain_rxe="$devdax"' modprobe rdma_rxe && ip link add plain0 type dummy && ip li
 	ip address add 10.0.9.1/24 dev plain0 && rdma link add plain type rxe netdev plain0 &&
 	cd /image/selftests/dax_retarget &&'
 
+may='DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1'
 no_1g='largepage\.1G.* no aligned run of 1024 MiB'
 may_skip="$no_1g|made without exchange of ranges" guest "feature on, XFS" --limit 1800 --append dax_retarget=on \
-	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on"
+	"$with_engines $may ./run.sh --expect on"
 may_skip="$no_1g|has no reflink|only XFS exchanges" guest "feature on, ext4" --limit 1800 --append dax_retarget=on --fs ext4 \
-	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on"
-# What ext2 can do: truncate and delete.
+	"$with_engines $may ./run.sh --expect on"
+# What ext2 can do: truncate and delete, one page at a time.
 no_ext2='does not know the operation|punches no holes|only XFS and ext4 can be shut down'
 may_skip="$no_ext2" guest "feature on, ext2" --limit 1800 --append dax_retarget=on --fs ext2 \
-	"$with_engines DAX_RETARGET_UMOUNT=1 ./run.sh --expect on refusal truncate reuse lifetime readonly umount"
+	"$with_engines $may ./run.sh --expect on refusal truncate reuse lifetime readonly umount \
+	durability scratch race region"
 guest "feature off" "$with_engines ./run.sh --expect off refusal"
 guest "nonsense parameter" --append dax_retarget=nonsense \
 	"dmesg | grep 'dax_retarget: .*nonsense' && $with_engines ./run.sh --expect off refusal"
@@ -52,7 +54,9 @@ part "guest, large pages" "$VM/run" --share "$bench" --append dax_retarget=on \
 	"mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt &&
 	$with_engines ./run.sh --expect on largepage"
 guest "regions beyond 4 GiB" --append dax_retarget=on "$with_engines ./run.sh huge"
-may_skip='nothing can be registered any more' guest "memory fails and is removed" --limit 1800 --append dax_retarget=on --fs none \
+# Alone, as it is unbound with its bus.
+may_skip='nothing can be registered any more' part "guest, memory fails and is removed" \
+	"$VM/run" --share "$bench" --limit 2700 --append dax_retarget=on --fs none \
 	'. ./engine-nics.sh > /dev/null && ./remove-namespace.sh /image/selftests/dax_retarget'
 
 guest "the command" --limit 1800 --append dax_retarget=on \
@@ -73,7 +77,9 @@ selftests='. ./engine-nics.sh > /dev/null && cd /image/selftests/dax_retarget &&
 spare='ndctl create-namespace -f -m fsdax -e namespace1.0 > /dev/null &&'
 blocks='DAX_RETARGET_BLOCK=/dev/pmem0 DAX_RETARGET_BLOCK2=namespace1.0'
 
-may_skip="ext2: .*($no_ext2)|XFS, .* not ext4" pair "other file systems" "$spare $selftests DAX_RETARGET_SPARE=/dev/pmem1 ./filesystems.sh"
+may_skip="ext2: .*($no_ext2)|XFS, .* not ext4" pair "other file systems" --nvdimm 512M \
+	"$spare ndctl create-namespace -f -m fsdax -e namespace2.0 > /dev/null && $selftests
+	DAX_RETARGET_SPARE=/dev/pmem1 DAX_RETARGET_SPARE2=/dev/pmem2 ./filesystems.sh"
 # A third of the random operations each; the seed is in the output.
 steps=$(((${RANDOM_STEPS:-21000} + 2) / 3))
 no_xfs='(donate_extents|move_extents|swap_boot|trim): .* no such operation on xfs'

@@ -48,9 +48,9 @@ count "large pages" $on --fs none --nvdimm 8G \
 	"mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt &&
 	$selftests ./run.sh --expect on largepage"
 count "regions beyond 4 GiB" $on "$selftests ./run.sh huge"
-count "other file systems" $on --nvdimm 512M --limit 3600 \
-	"ndctl create-namespace -f -m fsdax -e namespace2.0 > /dev/null && $selftests
-	DAX_RETARGET_SPARE=/dev/pmem2 ./filesystems.sh"
+count "other file systems" $on --nvdimm 512M --nvdimm 512M --limit 3600 \
+	"for n in 2 3; do ndctl create-namespace -f -m fsdax -e namespace\$n.0 > /dev/null; done && $selftests
+	DAX_RETARGET_SPARE=/dev/pmem2 DAX_RETARGET_SPARE2=/dev/pmem3 ./filesystems.sh"
 count "memory fails and is removed" $on --fs none --limit 1800 \
 	"$engines ./remove-namespace.sh /image/selftests/dax_retarget"
 count "the command" $on --limit 1800 "$engines ./command.sh"

@@ -109,7 +109,8 @@ void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff)
  */
 void dax_pins_sync_super(struct super_block *sb)
 {
-	if (dax_pinned_files_sync(sb) && sb->s_bdev)
+	if (dax_pinned_files_sync(sb) && sb->s_bdev &&
+	    !dax_retarget_broken(DAX_BREAK_MEDIUM))
 		blkdev_issue_flush(sb->s_bdev);
 }
 
@@ -146,6 +147,9 @@ static const char *page_refusal(struct page *page,
 	if (page->pgmap->type != MEMORY_DEVICE_FS_DAX ||
 	    page->pgmap->owner != dax_get_private(dax_dev))
 		return "the file system is not directly on persistent memory";
+	/* By a fault of a time when it was; this goes when its DAX entry does */
+	if (page->mapping == PAGE_MAPPING_DAX_SHARED)
+		return "the page is still noted as shared with another file";
 	/* The DAX entry, and with it this field, may be gone: see file.c */
 	if (page->mapping &&
 	    (page->mapping != mapping || page->index != pgoff))
@@ -166,7 +170,7 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 	struct address_space *mapping = vma->vm_file->f_mapping;
 	pgoff_t pgoff = linear_page_index(vma, addr);
 	const char *why = NULL;
-	long pinned, good = 0;
+	long found, good = 0, i;
 	int id;
 
 	/*
@@ -183,17 +187,22 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 		return -EOPNOTSUPP;
 	}
 
-	/* No FOLL_LONGTERM: the references do not outlive this function */
+	/*
+	 * No FOLL_LONGTERM: the references do not outlive this function. No
+	 * FOLL_PIN: it takes a page that was shared for an anonymous one, as
+	 * PAGE_MAPPING_DAX_SHARED has the same bit, and waits for a copy that
+	 * is never made.
+	 */
 	if (dax_retarget_should_fail())
-		pinned = -EFAULT;
+		found = -EFAULT;
 	else
-		pinned = pin_user_pages(addr, nr, gup_flags, pages);
-	if (pinned <= 0) {
+		found = get_user_pages(addr, nr, gup_flags, pages);
+	if (found <= 0) {
 		dax_read_unlock(id);
-		return pinned ?: -EFAULT;
+		return found ?: -EFAULT;
 	}
 
-	while (good < pinned) {
+	while (good < found) {
 		why = page_refusal(pages[good], mapping, pgoff + good, dax_dev);
 		if (why)
 			break;
@@ -210,7 +219,8 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 	}
 	dax_pin_add_frames(pin, index, pages, good,
 			   dax_write_cache_enabled(dax_dev));
-	unpin_user_pages(pages, pinned);
+	for (i = 0; i < found; i++)
+		put_page(pages[i]);
 	dax_read_unlock(id);
 	return good ?: -EOPNOTSUPP;
 }

@@ -438,6 +438,7 @@ do {						\
 #define DAX_BREAK_REMOUNT	BIT(9)	/* write pins allow remount read-only */
 #define DAX_BREAK_FAILURE	BIT(10)	/* memory failures are not reported */
 #define DAX_BREAK_SEGMENT	BIT(11)	/* batches cross segment boundaries */
+#define DAX_BREAK_MEDIUM	BIT(22)	/* sync does not flush the medium */
 
 /*
  * And those that patches/v6.12/test/ leaves out of the callers, besides the

@@ -424,6 +424,48 @@ TEST_F(reflink, neighbour_of_shared_block_is_not_pinned)
 					 self->other));
 }
 
+/*
+ * A fault that copied a page leaves it noted as shared, though its block is not.
+ * GUP must not wait for a copy of its own; nobody gets such a page until what
+ * is noted goes with the DAX entry.
+ */
+TEST_F(reflink, copied_pages_are_refused)
+{
+	struct region *region = &self->region;
+	int dir = folder_open(), clone = file_create("clone", 0, ZERO);
+	int fd = openat(dir, "file", O_RDONLY);
+	struct ibv_mr *mr;
+	void *map;
+
+	region_deregister(region);
+	ASSERT_EQ(0, clone_errno(clone, region->fd));
+	fill(region->map, LEN, PROCESS, 0);
+	close(clone);
+	file_unlink("clone");
+	ASSERT_EQ(0, unshare_errno(region->fd));
+
+	map = mmap(NULL, LEN, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	mr = nic_register_read_only(self->bench.nic, map, LEN);
+	EXPECT_EQ(NULL, mr);
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	mr = nic_register(self->bench.nic, region->map, LEN);
+	EXPECT_EQ(NULL, mr);
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	munmap(map, LEN);
+	close(fd);
+
+	region_unmap(region);
+	caches_drop("2");
+	region->fd = openat(dir, "file", O_RDWR);
+	close(dir);
+	region->map = file_map(region->fd, 0, LEN);
+	region->mr = nic_register(self->bench.nic, region->map, LEN);
+	ASSERT_NE(NULL, region->mr);
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
+					    region->fd, 0, PAGES));
+}
+
 /* Reflinks and dedupes both ways, until told to stop */
 struct sharer {
 	int file, other;

@@ -18,6 +18,7 @@ Needs root. From the environment:
   DAX_RETARGET_DEV2	another one (the second)
   DAX_RETARGET_RACES	number of races in race.c (20)
   DAX_RETARGET_UMOUNT	the folder may be unmounted and mounted again (not set)
+  DAX_RETARGET_EMERGENCY	as may all others be made read-only, by SysRq (not set)
 
 Not run, as they overwrite block devices or take memory away for good; each says
 what it needs: equivalence.sh, filesystems.sh, poison, removal, huge.
