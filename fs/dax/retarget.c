@@ -130,6 +130,21 @@ static bool vma_is_retargetable(struct dax_pin *pin, struct vm_area_struct *vma)
 	return true;
 }
 
+/* Does the file have @page at @pgoff? Its entry may be a large one. */
+static bool dax_entry_is_of(struct address_space *mapping, pgoff_t pgoff,
+			    struct page *page)
+{
+	struct page *first = NULL;
+	dax_entry_t cookie;
+
+	cookie = dax_lock_mapping_entry(mapping, pgoff, &first);
+	if (!cookie)
+		return false;
+	dax_unlock_mapping_entry(mapping, pgoff, cookie);
+	return first && (page == first || page_to_pfn(page) ==
+			 page_to_pfn(first) + pgoff % (PMD_SIZE / PAGE_SIZE));
+}
+
 /*
  * May a pin of @mapping follow what happens to @page? Not for the zero page of
  * a hole, which stays when the hole is filled; for memory behind a device
@@ -147,14 +162,15 @@ static const char *page_refusal(struct page *page,
 	if (page->pgmap->type != MEMORY_DEVICE_FS_DAX ||
 	    page->pgmap->owner != dax_get_private(dax_dev))
 		return "the file system is not directly on persistent memory";
-	/* By a fault of a time when it was; this goes when its DAX entry does */
-	if (page->mapping == PAGE_MAPPING_DAX_SHARED)
-		return "the page is still noted as shared with another file";
 	/* The DAX entry, and with it this field, may be gone: see file.c */
-	if (page->mapping &&
-	    (page->mapping != mapping || page->index != pgoff))
-		return "a stale page table entry";
-	return NULL;
+	if (!page->mapping ||
+	    (page->mapping == mapping && page->index == pgoff))
+		return NULL;
+	/* A page that was copied on write stays noted as shared */
+	if (page->mapping == PAGE_MAPPING_DAX_SHARED &&
+	    dax_entry_is_of(mapping, pgoff, page))
+		return NULL;
+	return "a stale page table entry";
 }
 
 /*

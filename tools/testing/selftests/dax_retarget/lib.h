@@ -163,8 +163,6 @@ struct leaks {
 extern const char *const leak_names[NR_LEAKS];
 void leaks_read(struct leaks *leaks);
 
-void caches_drop(const char *what);
-
 bool stats_exist(void);
 long stat_read(const char *name);
 void stats_read(struct stats *stats);

@@ -243,14 +243,3 @@ bool word_in_file(const char *path, const char *word)
 			return true;
 	return false;
 }
-
-/* "2" for inodes and what else shrinks, "3" for the page cache, too */
-void caches_drop(const char *what)
-{
-	int i;
-
-	sync();
-	/* One that was used lately gets a second chance */
-	for (i = 0; i < 4; i++)
-		write_file("/proc/sys/vm/drop_caches", what);
-}

@@ -26,6 +26,16 @@
 #define FILES		4UL	/* that are pinned */
 #define BYSTANDERS	4000UL	/* that give the kernel something to evict */
 
+static void drop_caches(const char *what)
+{
+	int i;
+
+	sync();
+	/* One that was used lately gets a second chance */
+	for (i = 0; i < 4; i++)
+		write_file("/proc/sys/vm/drop_caches", what);
+}
+
 static long nr_inodes(void)
 {
 	FILE *f = fopen("/proc/sys/fs/inode-nr", "r");
@@ -45,7 +55,7 @@ static long nr_inodes_in_use(void)
 
 	do {
 		before = nr;
-		caches_drop("2");
+		drop_caches("2");
 		sleep_ms(200);
 		nr = nr_inodes();
 	} while (nr != before && rounds++ < 20);
@@ -226,10 +236,10 @@ TEST_F(shrink, pinned_inode_stays)
 	create_bystanders();
 	switch (variant->by) {
 	case DROP_INODES:
-		caches_drop("2");
+		drop_caches("2");
 		break;
 	case DROP_ALL:
-		caches_drop("3");
+		drop_caches("3");
 		break;
 	case RECLAIM:
 		sync();
