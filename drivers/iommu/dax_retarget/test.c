@@ -26,13 +26,14 @@ static DECLARE_FAULT_ATTR(fail_dax_retarget);
  * dax_retarget_broken - shall a step be left out?
  * @step: one of DAX_BREAK_*
  *
+ * In no namespace, as hooks in modules need nothing else from here.
+ *
  * Return: true if a test asked for it
  */
 bool dax_retarget_broken(unsigned long step)
 {
 	return READ_ONCE(broken) & step;
 }
-/* Also for hooks in modules that need nothing else from here */
 EXPORT_SYMBOL_GPL(dax_retarget_broken);
 
 /**
