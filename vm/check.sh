@@ -39,7 +39,7 @@ may_skip="$no_1g|has no reflink|only XFS exchanges" guest "feature on, ext4" --l
 	"$with_engines $may ./run.sh --expect on"
 # What ext2 can do: truncate and delete, one page at a time.
 no_ext2='does not know the operation|(cannot punch|punches no) holes|cannot do it|no MAP_SYNC here'
-no_ext2+='|no unwritten extents here|only XFS and ext4 can be shut down|ext2: .* no aligned run of 2 MiB'
+no_ext2+='|no unwritten extents here|only XFS and ext4 can be shut down|no aligned run of 2 MiB'
 may_skip="$no_ext2" guest "feature on, ext2" --limit 1800 --append dax_retarget=on --fs ext2 \
 	"$with_engines $may ./run.sh --expect on refusal truncate reuse lifetime readonly umount \
 	durability scratch race region"
@@ -85,7 +85,7 @@ may_skip="ext2: .*($no_ext2)|XFS, .* not ext4" pair "other file systems" --nvdim
 # A third of the random operations each; the seed is in the output.
 steps=$(((${RANDOM_STEPS:-21000} + 2) / 3))
 no_xfs='(donate_extents|move_extents|swap_boot|trim): .* no such operation on xfs'
-no_ext4='(clone(_range)?_(in|out)|dedupe_(in|out)|exchange_range|swap_extents|trim|unshare): .* on ext4'
+no_ext4='(clone(_range)?_(in|out)|dedupe_(in|out)|exchange_(range|to_eof)|swap_extents|trim|unshare): .* on ext4'
 may_skip="$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" \
 pair "equivalence to the page cache" --fs none \
 	"$selftests $blocks DAX_RETARGET_STEPS=$steps ${SEED:+DAX_RETARGET_SEED=$SEED} ./equivalence.sh"
