@@ -12,6 +12,8 @@ export VARIANT=coverage
 runs=$CACHE/coverage
 explained=$VM/coverage.txt
 
+# What is skipped here shows in the lines
+may_skip=.
 guarded "$VM/setup.sh"
 : > "$results"
 rm -rf "$runs"
@@ -35,7 +37,7 @@ on='--append dax_retarget=on'
 count "KUnit" --fs none --append 'dax_retarget=on kunit.enable=1' true
 for fs in xfs ext4; do
 	count "$fs" $on --fs $fs --limit 1800 \
-		"$devdax $selftests DAX_RETARGET_UMOUNT=1 ./run.sh --expect on"
+		"$devdax $selftests DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1 ./run.sh --expect on"
 done
 count "feature off" "$selftests ./run.sh --expect off refusal"
 count "nonsense parameter" --append dax_retarget=nonsense "$selftests ./run.sh --expect off refusal"
