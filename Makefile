@@ -19,7 +19,8 @@ export CMD KERNEL_SRC RANDOM_STEPS SEED TIME
 help:
 	@echo "make demo             show the whole idea in one transcript"
 	@echo "make check            run all tests; the last line is the sum"
-	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N"
+	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N,"
+	@echo "     PARALLEL=N parts at a time (2), also of check-debug and coverage"
 	@echo "make check-debug      the tests under KASAN, kmemleak, DMA API debugging and more"
 	@echo "     with TIME=seconds of each stress (120) SEED=N"
 	@echo "make coverage         which lines of our kernel files the tests reach, by gcov"

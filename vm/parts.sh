@@ -1,33 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # How a test run is put together from parts, each a program that speaks TAP, and
-# its last line; sourced by those that run several.
+# its last line; sourced by those that run several. A guest rarely keeps a whole
+# machine busy, so some parts run at a time.
 # shellcheck shell=bash
 
-results=$LOGS/${0##*/}.tap
+results=$LOGS/${0##*/}${VARIANT:+-$VARIANT}.tap
 bench=$TOP/tools/testing/dax_retarget
 
 # What may be skipped, by its reason, a regular expression. A test that is skipped
 # where it should run would hide for ever what it tests.
 may_skip='^$'
 
-# part NAME COMMAND...: run COMMAND, keep its TAP. That it ends well is a test
-# too; where it fails since a test of its own did, that one is counted already.
+PARALLEL=${PARALLEL:-2}
+[[ $PARALLEL =~ ^[1-9][0-9]*$ ]] || die "PARALLEL=$PARALLEL: not a number of parts at a time"
+
+# part NAME COMMAND...: run COMMAND, keep its TAP, as soon as its turn comes
 part()
 {
-	# shellcheck disable=SC2034 # elapsed reads start
-	local name=$1 status=0 start=$SECONDS tap=$results.part
-	shift
-	say "== $name"
-	guarded "$@" | tee "$tap" || status=$?
-	if [ $status = 0 ]; then
-		echo "ok 1 $name ended well after $(elapsed SECONDS-start)"
-	elif [ $status -ge 124 ] || ! grep -q '^not ok' "$tap"; then
-		echo "not ok 1 $name ended with status $status"
-	fi | tee -a "$tap"
-	{ grep -E '^(ok .*|1\.\.0 )# SKIP' "$tap" || true; } | { grep -vE "$may_skip" || true; } |
-		sed 's/^/not ok 1 skipped, and must not be: /; s/# SKIP/SKIP:/' | tee -a "$tap"
-	cat "$tap" >> "$results"
+	while [ "$(jobs -rp | wc -l)" -ge "$PARALLEL" ]; do
+		wait -n || true
+	done
+	# Not guarded(), so that it is this process that it goes with.
+	setpriv --pdeathsig TERM "$VM/part.sh" "$results" "$may_skip" "$@" &
 }
 
 # The second NVDIMM is for a device-dax namespace.
@@ -40,6 +35,7 @@ guest()	# NAME vm/run-argument...
 
 sum()
 {
+	wait
 	awk '
 	/^ok .*# SKIP/ || /^1\.\.0 # SKIP/ { skipped++; next }
 	/^ok / { passed++ }

@@ -38,7 +38,6 @@ USAGE
 earliest=2000 latest=20000
 
 bench=$TOP/tools/testing/dax_retarget
-work=$CACHE/power-cut
 cuts=100 seed=$RANDOM types=(xfs ext4) controls=''
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -57,7 +56,8 @@ done
 [[ $cuts =~ ^[1-9][0-9]*$ ]] || die "--cuts $cuts: not a number"
 [[ $seed =~ ^[0-9]+$ ]] || die "--seed $seed: not a number"
 [[ ${types[*]} =~ ^(xfs|ext4|xfs ext4)$ ]] || die "--fs ${types[*]}: neither xfs nor ext4"
-
+# So that several can run at a time
+work=$CACHE/power-cut/$(IFS=-; echo "${types[*]}")${controls:+-controls}
 
 finish()
 {
