@@ -10,7 +10,10 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -96,7 +99,8 @@ FIXTURE_SETUP(largepage)
 
 FIXTURE_TEARDOWN(largepage)
 {
-	nic_deregister(self->mr);
+	if (self->mr)
+		nic_deregister(self->mr);
 	munmap(self->map, variant->size);
 	close(self->fd);
 	EXPECT_TRUE(bench_close(&self->bench));
@@ -161,6 +165,66 @@ TEST_F(largepage, split_under_remote_writes)
 	EXPECT_EQ(0, writer_stop(writer));
 	for (page = 0; page < 64; page += 8)
 		EXPECT_EQ(-1, first_incoherent(self, page + 1, 7));
+}
+
+static bool shares_blocks(int fd)
+{
+	struct {
+		struct fiemap map;
+		struct fiemap_extent list[32];
+	} u = {
+		.map = {
+			.fm_length = FIEMAP_MAX_OFFSET,
+			.fm_extent_count = ARRAY_SIZE(u.list),
+		},
+	};
+	unsigned int i;
+
+	if (ioctl(fd, FS_IOC_FIEMAP, &u.map))
+		die("cannot learn a file's extents");
+	for (i = 0; i < u.map.fm_mapped_extents; i++)
+		if (u.list[i].fe_flags & FIEMAP_EXTENT_SHARED)
+			return true;
+	return false;
+}
+
+/*
+ * While blocks are shared the CPU's entries for them say so, and go on to say so
+ * when they are not any more. Of a large one only its first page has a place.
+ */
+TEST_F(largepage, entry_noted_as_shared_is_pinned)
+{
+	int clone = file_create("clone", 0, ZERO);
+	uint64_t at, end = now_ms() + 20000;
+	long tables;
+
+	nic_deregister(self->mr);
+	self->mr = NULL;
+	if (ioctl(clone, FICLONE, self->fd))
+		SKIP(return, "the file system has no reflink");
+	munmap(self->map, variant->size);
+	self->map = file_map_aligned(self->fd, self->pos, variant->size,
+				     variant->size);
+	for (at = 0; at < variant->size; at += PAGE_2M)
+		*(volatile char *)(self->map + at);
+	close(clone);
+	file_unlink("clone");
+	/* XFS frees blocks in the background; before, they would be copied */
+	while (shares_blocks(self->fd) && now_ms() < end)
+		sleep_ms(10);
+	ASSERT_FALSE(shares_blocks(self->fd));
+	ASSERT_EQ(0, syncfs(self->fd));
+	ASSERT_EQ(0, fallocate(self->fd, FALLOC_FL_UNSHARE_RANGE, self->pos,
+			       variant->size));
+
+	tables = stat_read("table_pages");
+	self->mr = nic_register(self->bench.nic, self->map, variant->size);
+	ASSERT_NE(NULL, self->mr);
+	EXPECT_EQ(variant->tables, stat_read("table_pages") - tables);
+	EXPECT_EQ(-1, first_incoherent(self, 0, 512));
+	ASSERT_EQ(0, punch(self, 100, 1));
+	EXPECT_EQ(-1, first_incoherent(self, 0, 100));
+	EXPECT_EQ(-1, first_incoherent(self, 101, 411));
 }
 
 TEST_HARNESS_MAIN
