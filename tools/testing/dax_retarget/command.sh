@@ -194,6 +194,24 @@ group_list()
 	"$D" list | sed 's/^/# /'
 	let_go
 
+	# More of them than a message of the kernel has room for
+	local i parts=() device expected=()
+	for i in {1..60}; do
+		make_file "part$i" 8K
+		parts+=("$DIR/part$i")
+	done
+	regions -w 2 "${parts[@]}"
+	"$D" list --json > "$WORK/list"
+	same "two regions of 60 files have 60 ranges each" "$(printf "'%s'\n" "${parts[@]}" "${parts[@]}")" \
+		"$(json '"\n".join(repr(r["file"]) for pin in data for r in pin["ranges"])' < "$WORK/list")"
+	let_go
+	rm "${parts[@]}"
+	for device in /sys/bus/pci/devices/*; do
+		[ ! -e "$device/driver" ] || expected+=("${device##*/}")
+	done
+	same "all ${#expected[@]} devices with a driver are listed" "$(printf '%s\n' "${expected[@]}" | sort)" \
+		"$("$D" devices --all --json | json '"\n".join(sorted(d["name"] for d in data))')"
+
 	local ugly=$'\e[31mred\n\xff\xe4'
 	make_file "$ugly" 4K
 	regions 1 "$DIR/$ugly"
@@ -481,6 +499,18 @@ group_dumps()
 	deaths=$(lines "$WORK/deaths")
 	same "owners die while pins are listed and revoked ($lists lists, $deaths deaths)" 0 $bad
 	check "none is left" within 20 none_left
+
+	local delay=/sys/kernel/debug/dax_retarget/delay_end_ms
+	[ -e $delay ] || { skip "a pin that ends is listed as such" "no CONFIG_DAX_RETARGET_TEST"; return; }
+	make_file file 64K
+	regions 1 "$DIR/file"
+	echo 5000 > $delay
+	exec 9>&-
+	is_ending() { "$D" list --json | grep -q '"ending"'; }
+	check "a pin that ends is listed as such" within 4 is_ending
+	echo 0 > $delay
+	wait "$holder"
+	check "none is left" within 20 none_left
 }
 
 # 1024 truncations by a page, each an event for each of 100 regions
@@ -657,6 +687,29 @@ group_faults()
 	check "no memory for answers" python3 "$HERE/fuzz_netlink.py" --faults
 	sed 's/^/# /' "$WORK/check"
 	same "afterwards it lists as before" 50 "$("$D" list --json | json 'len(data)')"
+
+	# They are sent by work items
+	local lost worker
+	lost=$("$D" stats --json | json 'data["events_lost"]')
+	monitor "$WORK/events"
+	for worker in $(pgrep '^kworker/u'); do
+		echo 1 > "/proc/$worker/make-it-fail"
+	done 2> /dev/null
+	echo Y > $injection/failslab/task-filter
+	echo -1 > $injection/failslab/times
+	echo 100 > $injection/failslab/probability
+	truncate --size 32K "$DIR/file"
+	sleep 1
+	echo 0 > $injection/failslab/probability
+	echo N > $injection/failslab/task-filter
+	lost=$(($("$D" stats --json | json 'data["events_lost"]') - lost))
+	truncate --size 0 "$DIR/file"
+	sleep 1
+	kill $watcher
+	wait $watcher
+	check "events there was no memory for are counted" test $lost -gt 0
+	same "and the monitor says how many it missed" $lost \
+		"$(json_lines "$WORK/events" 'sum(e.get("events_lost", 0) for e in data if "reason" not in e)')"
 	let_go
 	check "none is left" within 10 none_left
 }

@@ -76,7 +76,35 @@ def random_attributes(rng):
     return result
 
 
+# Attributes of a request to revoke, by number: a name, a u32, or 4 or 8 bytes
+REVOKE_KINDS = {2: 'name', 3: 'u32', 4: 'u32', 5: 'u32',
+                6: 'uint', 7: 'uint', 8: 'uint'}
+
+
+def revocation(rng):
+    """What the policy has nothing against; makes sense or not, matches nothing"""
+    result = attribute(REVOKE_ID, struct.pack('I', 0x7fffffff))
+    kinds = list(REVOKE_KINDS)
+    if rng.random() < 0.5:
+        kinds = [4, 5, 6, 7, 8]
+    for kind in rng.sample(kinds, rng.randrange(len(kinds) + 1)):
+        value = rng.choice((0, 1, 2, 1 << 20, 0x7fffffff, 0xffffffff,
+                            1 << 63, (1 << 64) - 1, rng.randrange(1 << 64)))
+        wide = value >> 32 or rng.random() < 0.5
+        if REVOKE_KINDS[kind] == 'name':
+            payload = b'x' * rng.randrange(40) + b'\0'
+        elif REVOKE_KINDS[kind] == 'u32' or not wide:
+            payload = struct.pack('I', value & 0xffffffff)
+        else:
+            payload = struct.pack('Q', value)
+        result += attribute(kind, payload)
+    return result
+
+
 def random_message(rng, family, sequence):
+    if rng.random() < 0.2:
+        return message(family, NLM_F_REQUEST | NLM_F_ACK, sequence,
+                       struct.pack('BBH', REVOKE, 1, 0) + revocation(rng))
     command = rng.choice((0, 1, 2, 3, 4, 4, 4, 4, 5, 6, rng.randrange(256)))
     flags = rng.choice((NLM_F_REQUEST, NLM_F_REQUEST | NLM_F_ACK,
                         NLM_F_REQUEST | NLM_F_DUMP, rng.randrange(0x10000)))
