@@ -26,7 +26,7 @@ count()	# NAME vm/run-argument...
 	local name=$1
 	shift
 	n=$((n + 1))
-	guest "coverage, $name" --dir "$runs/$n" "$@"
+	part "guest, coverage, $name" "$VM/run" --share "$bench" --dir "$runs/$n" "$@"
 }
 
 engines='. ./engine-nics.sh > /dev/null &&'
@@ -36,7 +36,7 @@ on='--append dax_retarget=on'
 
 count "KUnit" --fs none --append 'dax_retarget=on kunit.enable=1' true
 for fs in xfs ext4; do
-	count "$fs" $on --fs $fs --limit 1800 \
+	count "$fs" $on --fs $fs --limit 1800 --nvdimm 512M --nvdimm 64M \
 		"$devdax $selftests DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1 ./run.sh --expect on"
 done
 count "feature off" "$selftests ./run.sh --expect off refusal"
@@ -50,12 +50,14 @@ count "large pages" $on --fs none --nvdimm 8G \
 	"mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt &&
 	$selftests ./run.sh --expect on largepage"
 count "regions beyond 4 GiB" $on "$selftests ./run.sh huge"
-count "other file systems" $on --nvdimm 512M --nvdimm 512M --limit 3600 \
-	"for n in 2 3; do ndctl create-namespace -f -m fsdax -e namespace\$n.0 > /dev/null; done && $selftests
-	DAX_RETARGET_SPARE=/dev/pmem2 DAX_RETARGET_SPARE2=/dev/pmem3 ./filesystems.sh"
+count "other file systems" $on --nvdimm 512M --nvdimm 512M --nvdimm 512M --limit 3600 \
+	"for n in 1 2; do ndctl create-namespace -f -m fsdax -e namespace\$n.0 > /dev/null; done && $selftests
+	DAX_RETARGET_SPARE=/dev/pmem1 DAX_RETARGET_SPARE2=/dev/pmem2 ./filesystems.sh"
 count "memory fails and is removed" $on --fs none --limit 1800 \
 	"$engines ./remove-namespace.sh /image/selftests/dax_retarget"
-count "the command" $on --limit 1800 "$engines ./command.sh"
+count "the command" $on --limit 1800 --qemu "$(printf -- '-device virtio-rng-pci %.0s' {1..16})" \
+	"$engines ./command.sh"
 
+wait
 part "coverage, lines" "$VM/coverage.py" "$BUILD" "$explained" "$runs"/*/coverage
 sum
