@@ -98,6 +98,8 @@ static long number(const char *path)
 
 void leaks_read(struct leaks *leaks)
 {
+	/* Each CPU counts for itself, and adds up now and then */
+	named_number("/proc/sys/vm/stat_refresh", "");
 	leaks->nr[LEAK_PAGE_PINS] = named_number(VMSTAT, "nr_foll_pin_acquired") -
 				    named_number(VMSTAT, "nr_foll_pin_released");
 	leaks->nr[LEAK_IOMMU_PAGES] = named_number(VMSTAT, "nr_iommu_pages");
