@@ -155,6 +155,8 @@ static const char *page_refusal(struct page *page,
 				struct address_space *mapping, pgoff_t pgoff,
 				struct dax_device *dax_dev)
 {
+	struct address_space *noted;
+
 	if (dax_retarget_should_fail())
 		return "a test asked for it";
 	if (!is_zone_device_page(page))
@@ -163,11 +165,11 @@ static const char *page_refusal(struct page *page,
 	    page->pgmap->owner != dax_get_private(dax_dev))
 		return "the file system is not directly on persistent memory";
 	/* The DAX entry, and with it this field, may be gone: see file.c */
-	if (!page->mapping ||
-	    (page->mapping == mapping && page->index == pgoff))
+	noted = READ_ONCE(page->mapping);
+	if (!noted || (noted == mapping && page->index == pgoff))
 		return NULL;
 	/* A page that was copied on write stays noted as shared */
-	if (page->mapping == PAGE_MAPPING_DAX_SHARED &&
+	if (noted == PAGE_MAPPING_DAX_SHARED &&
 	    dax_entry_is_of(mapping, pgoff, page))
 		return NULL;
 	return "a stale page table entry";
