@@ -508,6 +508,7 @@ void dax_pin_end(struct dax_pin *pin)
 		pin_unmap(pin);
 	} else {
 		pin_unmap(pin);
+		dax_retarget_test_delay_end();
 		pin_leave_index(pin);
 	}
 
