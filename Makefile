@@ -14,14 +14,15 @@ vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 override CMD := $(value CMD)
 export CMD KERNEL_SRC RANDOM_STEPS SEED TIME
 
-.PHONY: help demo check check-debug coverage lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo check check-debug check-kcsan coverage lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
 	@echo "make check            run all tests; the last line is the sum"
 	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N,"
-	@echo "     PARALLEL=N parts at a time (2), also of check-debug and coverage"
+	@echo "     PARALLEL=N parts at a time (2), also of the next three"
 	@echo "make check-debug      the tests under KASAN, kmemleak, DMA API debugging and more"
+	@echo "make check-kcsan      the same under KCSAN, which looks for data races in our files"
 	@echo "     with TIME=seconds of each stress (120) SEED=N"
 	@echo "make coverage         which lines of our kernel files the tests reach, by gcov"
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
@@ -52,6 +53,9 @@ check:
 
 check-debug:
 	@$(guard) env VARIANT=debug vm/check-debug.sh
+
+check-kcsan:
+	@$(guard) env VARIANT=kcsan vm/check-debug.sh
 
 coverage:
 	@$(guard) vm/coverage.sh
