@@ -572,7 +572,7 @@ group_traffic()
 	local before lost
 	make_file file 1M
 	head -c 1M /dev/urandom > "$DIR/file"
-	traffic "$DIR/file" 15
+	traffic "$DIR/file" 25
 	check "traffic: pinned" within 30 is_pinned
 	sleep 2
 	"$D" revoke --file "$DIR/file" --json > "$WORK/revoked"
