@@ -265,6 +265,12 @@ static void parameter(struct kunit *test)
 	}
 }
 
+/* A device whose DMA is done by software, by the CPU, has none to ask about */
+static void no_device(struct kunit *test)
+{
+	KUNIT_EXPECT_NULL(test, dax_retarget_domain(NULL));
+}
+
 static void index_of_ranges(struct kunit *test)
 {
 	struct bench *bench = test->priv;
@@ -753,6 +759,7 @@ static void bad_inode_goes(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(parameter),
+	KUNIT_CASE(no_device),
 	KUNIT_CASE(index_of_ranges),
 	KUNIT_CASE(extents_of_frames),
 	KUNIT_CASE(trim),
