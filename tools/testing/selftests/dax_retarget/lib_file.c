@@ -465,24 +465,29 @@ int victim_create(void)
 size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 {
 	uint64_t need = extents_size(want);
-	size_t size = VICTIM_SEED, step = 16 * PAGE;
 	struct extents have;
 	int rounds = 0;
+	size_t size;
 
-	*got = 0;
-	do {
+	for (*got = 0;;) {
 		/* Free is what is free on the medium, or soon after */
 		sync_folder();
-		while (*got < need && !posix_fallocate(fd, size, step)) {
-			size += step;
+		sleep_ms(200 * rounds);
+		size = VICTIM_SEED;
+		while (*got < need && !posix_fallocate(fd, size, 16 * PAGE)) {
+			size += 16 * PAGE;
 			file_extents(fd, 0, size, &have);
 			*got = extents_shared(&have, want);
 		}
-		step = PAGE;
-		if (*got)
+		/*
+		 * XFS gives its last blocks to nobody: perhaps just those, as
+		 * they were free too late
+		 */
+		if (*got || ++rounds == 3)
 			break;
-		sleep_ms(100);
-	} while (rounds++ < 20);
+		if (ftruncate(fd, VICTIM_SEED))
+			die("cannot shrink the victim");
+	}
 
 	file_fill(fd, 0, size, VICTIM);
 	return size;
