@@ -42,9 +42,8 @@ no_ext2='does not know the operation|(cannot punch|punches no) holes|cannot do i
 no_ext2+='|no unwritten extents here|only XFS and ext4 can be shut down|no aligned run of 2 MiB'
 
 # The longest first, so that none is left to run alone
-# With more devices than a message of the kernel has room for
 guest "the command" --limit 1800 --append dax_retarget=on \
-	--qemu "$(printf -- '-device virtio-rng-pci %.0s' {1..16})" \
+	--qemu "$many_devices" \
 	'. ./engine-nics.sh > /dev/null && ./command.sh'
 # A third of the random operations each; the seed is in the output.
 steps=$(((${RANDOM_STEPS:-21000} + 2) / 3))

@@ -55,7 +55,7 @@ count "other file systems" $on --nvdimm 512M --nvdimm 512M --nvdimm 512M --limit
 	DAX_RETARGET_SPARE=/dev/pmem1 DAX_RETARGET_SPARE2=/dev/pmem2 ./filesystems.sh"
 count "memory fails and is removed" $on --fs none --limit 1800 \
 	"$engines ./remove-namespace.sh /image/selftests/dax_retarget"
-count "the command" $on --limit 1800 --qemu "$(printf -- '-device virtio-rng-pci %.0s' {1..16})" \
+count "the command" $on --limit 1800 --qemu "$many_devices" \
 	"$engines ./command.sh"
 
 wait

@@ -7,6 +7,9 @@
 
 results=$LOGS/${0##*/}${VARIANT:+-$VARIANT}.tap
 bench=$TOP/tools/testing/dax_retarget
+# Arguments of QEMU for more devices than a message of the kernel has room for
+# shellcheck disable=SC2034
+many_devices=$(printf -- '-device virtio-rng-pci,multifunction=on,addr=%s ' {10,11,12}.{0..7})
 
 # What may be skipped, by its reason, a regular expression. A test that is skipped
 # where it should run would hide for ever what it tests.

@@ -196,13 +196,14 @@ group_list()
 
 	# More of them than a message of the kernel has room for
 	local i parts=() device expected=()
-	for i in {1..60}; do
+	for i in {1..100}; do
 		make_file "part$i" 8K
 		parts+=("$DIR/part$i")
 	done
-	regions -w 2 "${parts[@]}"
+	regions -w 4 "${parts[@]}"
 	"$D" list --json > "$WORK/list"
-	same "two regions of 60 files have 60 ranges each" "$(printf "'%s'\n" "${parts[@]}" "${parts[@]}")" \
+	same "four regions of 100 files have 100 ranges each" \
+		"$(for i in {1..4}; do printf "'%s'\n" "${parts[@]}"; done)" \
 		"$(json '"\n".join(repr(r["file"]) for pin in data for r in pin["ranges"])' < "$WORK/list")"
 	let_go
 	rm "${parts[@]}"
