@@ -19,8 +19,10 @@ PARALLEL=${PARALLEL:-2}
 [[ $PARALLEL =~ ^[1-9][0-9]*$ ]] || die "PARALLEL=$PARALLEL: not a number of parts at a time"
 
 # part NAME COMMAND...: run COMMAND, keep its TAP, as soon as its turn comes
+parts=0
 part()
 {
+	parts=$((parts + 1))
 	while [ "$(jobs -rp | wc -l)" -ge "$PARALLEL" ]; do
 		wait -n || true
 	done
@@ -39,10 +41,16 @@ guest()	# NAME vm/run-argument...
 sum()
 {
 	wait
-	awk '
+	# One that was killed said nothing of itself
+	awk -v parts=$parts '
+	/^== / { ended++ }
 	/^ok .*# SKIP/ || /^1\.\.0 # SKIP/ { skipped++; next }
 	/^ok / { passed++ }
 	/^(not ok|Bail out!)/ { failed++ }
-	END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }
+	END { if (ended != parts) {
+		print "not ok 1 " parts - ended " of " parts " parts did not end"
+		failed++
+	      }
+	      printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }
 	' "$results"
 }
