@@ -22,7 +22,7 @@ kmake()	# FOLDER ARGUMENT...
 	esac
 	# shellcheck disable=SC2016 # make expands it, in each folder
 	[ -z "$what" ] || instrument=("${what}_retarget.o=y"
-		"$what="'$(if $(filter drivers/iommu/dax_retarget,$(obj)),y,n)')
+		"$what="'$(if $(filter drivers/iommu/dax_retarget fs/dax,$(obj)),y,n)')
 	make -C "$TREE" O="$folder" -j"$(nproc)" CC='ccache gcc' HOSTCC='ccache gcc' \
 		LOCALVERSION=-dax-retarget "${instrument[@]}" "$@"
 }
