@@ -111,7 +111,7 @@ objects()	# FOLDER
 test_modules=$TOP/tools/testing/dax_retarget
 test_modules()
 {
-	local copy=$CACHE/lint-modules log=$LOGS/lint-modules.log
+	local copy=$CACHE/lint-test-modules log=$LOGS/lint-test-modules.log
 	rm -rf "$copy"
 	cp -r "$test_modules" "$copy"
 	logged "$log" kmake "$CACHE/lint-on" M="$copy" W=1 C=1 modules
