@@ -36,7 +36,7 @@ enum dax_retarget_state {
  * @DAX_RETARGET_REASON_TRUNCATE: Blocks leave their file by truncate, hole
  *   punch or the like.
  * @DAX_RETARGET_REASON_EVICT: The inode leaves memory: the last close of an
- *   unlinked file, umount, a change of the DAX attribute.
+ *   unlinked file, umount.
  * @DAX_RETARGET_REASON_REMOVE: The persistent memory goes away.
  * @DAX_RETARGET_REASON_REVOKE: An administrator asked for it.
  * @DAX_RETARGET_REASON_MEMORY_FAILURE: A page has failed; it was not taken
