@@ -36,7 +36,7 @@ help:
 	@echo "make shell            an interactive guest"
 	@echo "     with APPEND='kernel arguments' FS=xfs|ext4|ext2|none SHARE=folder"
 	@echo "     MEMORY=2G LIMIT=seconds; more in vm/run --help"
-	@echo "make kernel, rootfs   only the set-up, which all of the above include"
+	@echo "make kernel, rootfs   only the set-up, which all of the above but model include"
 	@echo "make refresh-patches  patches/ from the commits in the kernel tree"
 	@echo "make clean            remove what was built (not the kernel tree)"
 	@echo
