@@ -17,12 +17,15 @@
  * - events tell of all, so they are for CAP_SYS_ADMIN in the initial network
  *   namespace, and speak of the initial namespaces.
  *
- * Who asks counts, not who reads the rest of the answer.
+ * Who asks counts, not who reads the rest of the answer; and as who asks may have
+ * been made to write to a socket of another, who opened it has to be the same user,
+ * or to have the capability, too.
  */
 
 #include <linux/cred.h>
 #include <linux/dax_retarget.h>
 #include <linux/device.h>
+#include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
@@ -34,6 +37,7 @@
 #include <linux/user_namespace.h>
 #include <net/genetlink.h>
 #include <net/net_namespace.h>
+#include <net/sock.h>
 
 #include "internal.h"
 #include "netlink-gen.h"
@@ -42,6 +46,7 @@
 struct pin_dump {
 	const struct cred *cred;
 	struct pid_namespace *pid_ns;
+	bool user;		/* did @cred's user open the socket, too? */
 	bool admin;		/* in the user namespace of @cred */
 	unsigned long id;	/* of the pin */
 	unsigned long range;	/* how many of its ranges are done */
@@ -49,7 +54,7 @@ struct pin_dump {
 
 static bool may_see(struct pin_dump *dump, struct dax_pin *pin)
 {
-	return (uid_eq(pin->cred->euid, dump->cred->euid) &&
+	return (dump->user && uid_eq(pin->cred->euid, dump->cred->euid) &&
 		pid_nr_ns(pin->owner, dump->pid_ns)) ||
 	       (dump->admin &&
 		in_userns(dump->cred->user_ns, pin->cred->user_ns));
@@ -183,11 +188,13 @@ static int dump_pin(struct sk_buff *skb, struct netlink_callback *cb,
  */
 int dax_retarget_nl_pin_start(struct netlink_callback *cb)
 {
+	const struct file *file = NETLINK_CB(cb->skb).sk->sk_socket->file;
 	struct pin_dump *dump = (struct pin_dump *)cb->ctx;
 
 	NL_ASSERT_DUMP_CTX_FITS(struct pin_dump);
 	dump->cred = get_current_cred();
 	dump->pid_ns = get_pid_ns(task_active_pid_ns(current));
+	dump->user = uid_eq(file->f_cred->euid, current_euid());
 	dump->admin = netlink_ns_capable(cb->skb, current_user_ns(),
 					 CAP_SYS_ADMIN);
 	return 0;

@@ -222,4 +222,5 @@ def main():
     sys.exit(kind != family)
 
 
-main()
+if __name__ == '__main__':
+    main()
