@@ -109,7 +109,9 @@ void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff)
  */
 void dax_pins_sync_super(struct super_block *sb)
 {
-	if (dax_pinned_files_sync(sb) && sb->s_bdev &&
+	dax_pinned_files_sync(sb);
+	/* Also what pins wrote back that lost their pages, or ended */
+	if (sb->s_bdev && blk_queue_dax(bdev_get_queue(sb->s_bdev)) &&
 	    !dax_retarget_broken(DAX_BREAK_MEDIUM))
 		blkdev_issue_flush(sb->s_bdev);
 }

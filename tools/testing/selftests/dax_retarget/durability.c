@@ -532,6 +532,20 @@ TEST_F(durable, by_deregistration)
 	check(_metadata, t);
 }
 
+/* Then the medium is still to be flushed, by whatever sync comes */
+TEST_F(durable, flushed_after_deregistration)
+{
+	struct target *t = &self->t;
+
+	clean_for_cpu(t->fd);
+	device_writes(t, t->mr, NR);
+	write_backs_start(&t->seen);
+	target_deregister(t);
+	ASSERT_EQ(0, sync_syncfs(t));
+	check(_metadata, t);
+	check_flushed(_metadata, &t->seen);
+}
+
 TEST_F(durable, by_deregistration_after_unmap)
 {
 	struct target *t = &self->t;
@@ -662,12 +676,20 @@ FIXTURE_VARIANT(moved)
 {
 	int mode;		/* of fallocate(), or 0 to unmount */
 	unsigned long kept;	/* first page that is lost, but for its block */
+	bool deleted;		/* has no name; its blocks could go to one that has */
 };
 
 FIXTURE_VARIANT_ADD(moved, collapse)
 {
 	.mode = FALLOC_FL_COLLAPSE_RANGE,
 	.kept = LOST + NR_LOST,
+};
+
+FIXTURE_VARIANT_ADD(moved, collapse_deleted)
+{
+	.mode = FALLOC_FL_COLLAPSE_RANGE,
+	.kept = LOST + NR_LOST,
+	.deleted = true,
 };
 
 FIXTURE_VARIANT_ADD(moved, insert)
@@ -705,6 +727,8 @@ TEST_F(moved, written_back_after_the_last_dma)
 	struct target *t = &self->t;
 	struct writer *writer;
 
+	if (variant->deleted)
+		file_unlink("file");
 	clean_for_cpu(t->fd);
 	expect_pages(t, 0, PAGES, false);
 	expect_pages(t, variant->kept, FIRST + NR - variant->kept, true);

@@ -11,7 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "lib_harness.h"
@@ -270,6 +274,64 @@ TEST_F(truncate, under_remote_writes)
 	if (variant->op == op_insert)
 		EXPECT_EQ(0, moved_wrongly(region->fd, FIRST + NR, FIRST,
 					   PAGES - FIRST));
+}
+
+FIXTURE(in_use)
+{
+	struct bench bench;
+};
+
+FIXTURE_SETUP(in_use)
+{
+	const char *missing = bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+}
+
+FIXTURE_TEARDOWN(in_use)
+{
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+static void ignore(int number)
+{
+}
+
+/* A file with a page in use waits for it, and is as it was when that is ended */
+TEST_F(in_use, interrupted)
+{
+	const struct itimerval often = { { 0, 100000 }, { 0, 100000 } };
+	const struct itimerval never = { };
+	struct sigaction action = { .sa_handler = ignore };	/* no SA_RESTART */
+	char before[2 * PAGE], after[2 * PAGE];
+	struct iovec second;
+	int fd, ends[2];
+	char *map;
+
+	fd = file_create("in_use", 2 * PAGE, FILLED);
+	map = file_map(fd, 0, 2 * PAGE);
+	ASSERT_EQ(sizeof(before), pread(fd, before, sizeof(before), 0));
+	second.iov_base = map + PAGE;
+	second.iov_len = PAGE;
+	ASSERT_EQ(0, pipe(ends));
+	ASSERT_EQ(PAGE, vmsplice(ends[1], &second, 1, 0))
+		TH_LOG("%s", strerror(errno));
+
+	ASSERT_EQ(0, sigaction(SIGALRM, &action, NULL));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	EXPECT_EQ(-1, ftruncate(fd, 100));
+	EXPECT_EQ(EINTR, errno);
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &never, NULL));
+	ASSERT_EQ(sizeof(after), pread(fd, after, sizeof(after), 0));
+	EXPECT_EQ(0, memcmp(before, after, sizeof(after)))
+		TH_LOG("the file was changed");
+
+	close(ends[0]);
+	close(ends[1]);
+	EXPECT_EQ(0, ftruncate(fd, 100));
+	munmap(map, 2 * PAGE);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
