@@ -381,6 +381,63 @@ static unsigned long retarget_range(struct dax_pin_range *range, pgoff_t first,
 	return nr;
 }
 
+/*
+ * Call @visit under the file's rwsem for each part of [@first, @last] that has
+ * pins. The parts are small, so that neither a registration nor whoever looks at
+ * a pin waits until terabytes are written back. Returns the sum.
+ */
+static unsigned long visit_windows(struct dax_pinned_file *file, pgoff_t first,
+				   pgoff_t last,
+				   unsigned long (*visit)(struct dax_pinned_file *file,
+							  pgoff_t first,
+							  pgoff_t last,
+							  void *arg),
+				   void *arg)
+{
+	struct dax_pin_range *range;
+	unsigned long sum = 0;
+	pgoff_t end;
+
+	for (;;) {
+		down_read(&file->rwsem);
+		range = first_range(file, first, last);
+		if (range) {
+			first = max(first, range->node.start);
+			end = min(last, first + DAX_SYNC_BATCH - 1);
+			sum += visit(file, first, end, arg);
+		}
+		up_read(&file->rwsem);
+		if (!range || end == last)
+			return sum;
+		first = end + 1;
+		cond_resched();
+	}
+}
+
+/* What a hook says of the pages */
+struct hook {
+	bool stays;
+	enum dax_retarget_reason reason;
+	struct dax_event_place place;
+};
+
+static unsigned long retarget_window(struct dax_pinned_file *file,
+				     pgoff_t first, pgoff_t last, void *arg)
+{
+	struct retarget_gather gather;
+	struct dax_pin_range *range;
+	struct hook *hook = arg;
+	unsigned long nr = 0;
+
+	retarget_gather_init(&gather);
+	for (range = first_range(file, first, last); range;
+	     range = next_range(range, first, last))
+		nr += retarget_range(range, first, last, hook->stays,
+				     hook->reason, &hook->place, &gather);
+	retarget_gather_flush(&gather);
+	return nr;
+}
+
 /**
  * dax_retarget_file - take pages of a file back from all devices
  * @mapping: pages of the file
@@ -398,29 +455,31 @@ static unsigned long retarget_range(struct dax_pin_range *range, pgoff_t first,
 unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 				pgoff_t last, enum dax_retarget_reason reason)
 {
-	struct retarget_gather gather;
+	struct hook hook = { .reason = reason };
 	struct dax_pinned_file *file;
-	struct dax_event_place place;
-	struct dax_pin_range *range;
-	unsigned long nr = 0;
-	bool stays;
+	unsigned long nr;
 
 	file = file_find(mapping);
 	if (!file)
 		return 0;
 
-	/* Pages below the end of the file may move in it, or to another */
-	stays = mapping->host->i_nlink &&
-		first < DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE);
-	place_init(&place, file);
-	retarget_gather_init(&gather);
-	down_read(&file->rwsem);
-	for (range = first_range(file, first, last); range;
-	     range = next_range(range, first, last))
-		nr += retarget_range(range, first, last, stays, reason, &place,
-				     &gather);
-	retarget_gather_flush(&gather);
-	up_read(&file->rwsem);
+	/*
+	 * Pages below the end of the file may move in it, or to another, which
+	 * can have a name where this one has none. A deleted file takes its own
+	 * along.
+	 */
+	hook.stays = (mapping->host->i_nlink || !mapping_exiting(mapping)) &&
+		     first < DIV_ROUND_UP_ULL(i_size_read(mapping->host),
+					      PAGE_SIZE);
+	place_init(&hook.place, file);
+	if (hook.stays) {
+		/* No page is pinned between two windows: see the context */
+		nr = visit_windows(file, first, last, retarget_window, &hook);
+	} else {
+		down_read(&file->rwsem);
+		nr = retarget_window(file, first, last, &hook);
+		up_read(&file->rwsem);
+	}
 
 	dax_retarget_stat_add(DAX_STAT_HOOKS, 1);
 	if (nr)
@@ -608,7 +667,7 @@ void dax_pins_memory_failure(unsigned long pfn)
 
 /* Write back pages [@first, @last] of the file. Returns how many there were. */
 static unsigned long sync_window(struct dax_pinned_file *file, pgoff_t first,
-				 pgoff_t last)
+				 pgoff_t last, void *unused)
 {
 	struct dax_pin_range *range;
 	unsigned long nr, done = 0;
@@ -633,30 +692,6 @@ static unsigned long sync_window(struct dax_pinned_file *file, pgoff_t first,
 	return done;
 }
 
-static unsigned long sync_file(struct dax_pinned_file *file, pgoff_t first,
-			       pgoff_t last)
-{
-	struct dax_pin_range *range;
-	unsigned long done = 0;
-	pgoff_t end;
-
-	/* Neither a registration nor a hook waits for terabytes */
-	for (;;) {
-		down_read(&file->rwsem);
-		range = first_range(file, first, last);
-		if (range) {
-			first = max(first, range->node.start);
-			end = min(last, first + DAX_SYNC_BATCH - 1);
-			done += sync_window(file, first, end);
-		}
-		up_read(&file->rwsem);
-		if (!range || end == last)
-			return done;
-		first = end + 1;
-		cond_resched();
-	}
-}
-
 /**
  * dax_pins_sync_range - make durable what devices wrote to a range of a file
  * @mapping: pages of the file
@@ -677,7 +712,8 @@ void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
 
 	if (!file)
 		return;
-	sync_file(file, lstart >> PAGE_SHIFT, lend >> PAGE_SHIFT);
+	visit_windows(file, lstart >> PAGE_SHIFT, lend >> PAGE_SHIFT,
+		      sync_window, NULL);
 	dax_pinned_file_put(file);
 }
 
@@ -687,21 +723,15 @@ static bool file_is_of(struct dax_pinned_file *file, struct super_block *sb)
 	return file->mapping && file->mapping->host->i_sb == sb;
 }
 
-struct sync_super {
-	struct super_block *sb;
-	unsigned long done;
-};
-
-static void sync_file_of(struct dax_pinned_file *file, void *arg)
+static void sync_file_of(struct dax_pinned_file *file, void *sb)
 {
-	struct sync_super *sync = arg;
 	bool wanted;
 
 	spin_lock(&files_lock);
-	wanted = file_is_of(file, sync->sb);
+	wanted = file_is_of(file, sb);
 	spin_unlock(&files_lock);
 	if (wanted)
-		sync->done += sync_file(file, 0, ULONG_MAX);
+		visit_windows(file, 0, ULONG_MAX, sync_window, NULL);
 }
 
 /**
@@ -709,14 +739,10 @@ static void sync_file_of(struct dax_pinned_file *file, void *arg)
  * @sb: the file system
  *
  * Context: as dax_pins_sync_range()
- * Return: number of pages written back
  */
-unsigned long dax_pinned_files_sync(struct super_block *sb)
+void dax_pinned_files_sync(struct super_block *sb)
 {
-	struct sync_super sync = { .sb = sb };
-
-	visit_files(sync_file_of, &sync);
-	return sync.done;
+	visit_files(sync_file_of, sb);
 }
 
 /**
@@ -788,16 +814,19 @@ static bool revocation_matches(struct dax_revocation *revocation,
 	return true;
 }
 
-/* In [@first, @last] of the file, which is a window of what is to be revoked */
-static void revoke_window(struct dax_pinned_file *file, pgoff_t first,
-			  pgoff_t last, struct dax_revocation *revocation)
+static unsigned long revoke_window(struct dax_pinned_file *file, pgoff_t first,
+				   pgoff_t last, void *arg)
 {
+	struct dax_revocation *revocation = arg;
 	struct retarget_gather gather;
 	struct dax_event_place place;
 	struct dax_pin_range *range;
+	unsigned long nr, sum = 0;
 	bool placed = false;
-	unsigned long nr;
 
+	/* Who is killed does not go on, but has to get to the end */
+	if (fatal_signal_pending(current))
+		return 0;
 	retarget_gather_init(&gather);
 	for (range = first_range(file, first, last); range;
 	     range = next_range(range, first, last)) {
@@ -816,37 +845,24 @@ static void revoke_window(struct dax_pinned_file *file, pgoff_t first,
 			pin->revoked = revocation->number;
 			revocation->pins++;
 		}
-		revocation->pages += nr;
+		sum += nr;
 	}
 	retarget_gather_flush(&gather);
+	return sum;
 }
 
 static void revoke_of(struct dax_pinned_file *file, void *arg)
 {
 	struct dax_revocation *revocation = arg;
-	pgoff_t first = revocation->first, last = revocation->last, end;
-	struct dax_pin_range *range;
 
 	if (revocation->by_dev && revocation->dev != file->dev)
 		return;
 	if (revocation->by_ino && revocation->ino != file->ino)
 		return;
 
-	/* What the devices wrote is written back; others shall not wait for all */
-	while (!fatal_signal_pending(current)) {
-		down_read(&file->rwsem);
-		range = first_range(file, first, last);
-		if (range) {
-			first = max(first, range->node.start);
-			end = min(last, first + DAX_SYNC_BATCH - 1);
-			revoke_window(file, first, end, revocation);
-		}
-		up_read(&file->rwsem);
-		if (!range || end == last)
-			return;
-		first = end + 1;
-		cond_resched();
-	}
+	revocation->pages += visit_windows(file, revocation->first,
+					   revocation->last, revoke_window,
+					   revocation);
 }
 
 /**

@@ -334,7 +334,7 @@ void dax_pin_remove_range(struct dax_pin_range *range);
 unsigned long dax_retarget_file(struct address_space *mapping, pgoff_t first,
 				pgoff_t last, enum dax_retarget_reason reason);
 unsigned long dax_retarget_frames(unsigned long pfn, unsigned long nr);
-unsigned long dax_pinned_files_sync(struct super_block *sb);
+void dax_pinned_files_sync(struct super_block *sb);
 void dax_pinned_file_put(struct dax_pinned_file *file);
 bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
 			  const char **path);
