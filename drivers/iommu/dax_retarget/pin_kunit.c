@@ -458,15 +458,19 @@ static void flush_of_each_domain(struct kunit *test)
 	}
 }
 
-/* Two halves of the file in the same domain */
+/* Two halves of the memory in the same domain; the second is at @pgoff */
 static void make_halves(struct bench *bench, struct region *one,
-			struct region *two)
+			struct region *two, pgoff_t pgoff)
 {
 	region_begin(bench, one, 0);
 	region_add(bench, one, 0, NR / 2, 0);
 	KUNIT_ASSERT_EQ(bench->test, 0, region_map(bench, one));
 	region_begin(bench, two, 0);
-	region_add(bench, two, NR / 2, NR / 2, NR / 2);
+	KUNIT_ASSERT_NOT_NULL(bench->test,
+			      dax_pin_add_range(two->pin, file_of(bench), pgoff,
+						NR / 2, NR / 2));
+	dax_pin_add_frames(two->pin, NR / 2, &bench->pages[NR / 2], NR / 2,
+			   false);
 	KUNIT_ASSERT_EQ(bench->test, 0, region_map(bench, two));
 }
 
@@ -475,7 +479,7 @@ static void one_flush_for_a_domain(struct kunit *test)
 	struct bench *bench = test->priv;
 	struct region one = {}, two = {};
 
-	make_halves(bench, &one, &two);
+	make_halves(bench, &one, &two, NR / 2);
 	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
 	KUNIT_EXPECT_EQ(test, 1, one.fake->flushes);
 	KUNIT_EXPECT_LE(test, one.fake->flush_start, one.fake->iova);
@@ -493,10 +497,32 @@ static void more_flushes_where_blocks_stay(struct kunit *test)
 	struct region one = {}, two = {};
 
 	bench->inode.i_size = NR << PAGE_SHIFT;
-	make_halves(bench, &one, &two);
+	make_halves(bench, &one, &two, NR / 2);
 	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
 	KUNIT_EXPECT_EQ(test, 2, one.fake->flushes);
 	KUNIT_EXPECT_FALSE(test, one.fake->stale);
+	region_end(&one);
+	region_end(&two);
+}
+
+/* And that is done in windows, of which the second pin lies across two */
+static void windows(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region one = {}, two = {};
+	unsigned long i;
+
+	bench->inode.i_size = (loff_t)(DAX_SYNC_BATCH + NR) << PAGE_SHIFT;
+	make_halves(bench, &one, &two, DAX_SYNC_BATCH - 8);
+	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, 3, one.fake->flushes);
+	KUNIT_EXPECT_FALSE(test, one.fake->stale);
+	for (i = 0; i < NR; i++)
+		KUNIT_EXPECT_EQ_MSG(test, one.fake->table[i],
+				    page_to_phys(i < NR / 2 ?
+						 one.pin->scratch :
+						 two.pin->scratch),
+				    "page %lu", i);
 	region_end(&one);
 	region_end(&two);
 }
@@ -769,6 +795,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(flush_of_each_domain),
 	KUNIT_CASE(one_flush_for_a_domain),
 	KUNIT_CASE(more_flushes_where_blocks_stay),
+	KUNIT_CASE(windows),
 	KUNIT_CASE(scratch),
 	KUNIT_CASE(frames_go_away),
 	KUNIT_CASE(memory_fails),

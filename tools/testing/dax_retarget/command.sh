@@ -395,6 +395,22 @@ hold_as_nobody()	# FILE [COMMAND...]
 	user=$!
 }
 
+# How many pins root is told of by a socket that USER has opened
+pins_by_socket_of()	# USER
+{
+	python3 -B -c '
+import os, socket, struct, sys
+sys.path.insert(0, sys.argv[1])
+from fuzz_netlink import *
+os.seteuid(int(sys.argv[2]))
+sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
+os.seteuid(0)
+family = family_id(sock)
+sock.send(message(family, NLM_F_REQUEST | NLM_F_DUMP, 2, struct.pack("BBH", PIN_GET, 1, 0)))
+print(sock.recv(65536).count(b"many_regions"))
+' "$HERE" "$1"
+}
+
 group_rights()
 {
 	make_file file 64K
@@ -414,17 +430,8 @@ group_rights()
 	same "but neither path nor IOVA" "[(False, False)]" \
 		"$(as_nobody "$D" list --json | json '[("path" in r, "iova" in r) for p in data for r in p["ranges"]]')"
 	# Who may have been made to write to a socket that is another's
-	same "nor root's, by a socket that root only writes to" 0 "$(python3 -B -c '
-import os, socket, struct, sys
-sys.path.insert(0, sys.argv[1])
-from fuzz_netlink import *
-os.seteuid(65534)
-sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
-os.seteuid(0)
-family = family_id(sock)
-sock.send(message(family, NLM_F_REQUEST | NLM_F_DUMP, 2, struct.pack("BBH", PIN_GET, 1, 0)))
-print(sock.recv(65536).count(b"many_regions"))
-' "$HERE")"
+	same "nor root's, by a socket that root only writes to" 0 "$(pins_by_socket_of 65534)"
+	check "which it may read by one of its own" [ "$(pins_by_socket_of 0)" -gt 0 ]
 	same "root sees all" "[0, 65534]" "$("$D" list --json | json 'sorted(p["uid"] for p in data)')"
 	as_nobody "$D" revoke --file "$DIR/file" 2> "$WORK/err"
 	same "revoke of another's: status 4" 4 $?

@@ -105,6 +105,8 @@ control "no write-back: collapse"	0x40 'NOT WRITTEN BACK' durability -v collapse
 control "pins ignored: fsync, no entry"	0x20000 'NOT WRITTEN BACK' durability -v none_fsync
 control "file system not synced"	0x40000 'NOT WRITTEN BACK' durability -v syncfs_after_unmap
 control "medium not flushed"		0x400000 'MEDIUM NOT FLUSHED' durability -v syncfs
+control "medium not flushed: region ended"	0x400000 'MEDIUM NOT FLUSHED' durability \
+	-t flushed_after_deregistration
 control "write pins allow remount"	0x200 'READ-ONLY FILE CHANGED' readonly -t refused_with_write_pin
 
 if [ -n "${DAX_RETARGET_UMOUNT-}" ]; then

@@ -537,6 +537,8 @@ TEST_F(durable, flushed_after_deregistration)
 {
 	struct target *t = &self->t;
 
+	/* A log that has something to write flushes the medium, too */
+	ASSERT_EQ(0, sync_syncfs(t));
 	clean_for_cpu(t->fd);
 	device_writes(t, t->mr, NR);
 	write_backs_start(&t->seen);

@@ -276,6 +276,57 @@ TEST_F(truncate, under_remote_writes)
 					   PAGES - FIRST));
 }
 
+/* What is written back when it is taken, is taken part by part */
+FIXTURE(wide)
+{
+	struct bench bench;
+};
+
+FIXTURE_SETUP(wide)
+{
+	const char *missing = bench_open(&self->bench);
+
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (!folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+		SKIP(return, "the file system cannot punch holes");
+}
+
+FIXTURE_TEARDOWN(wide)
+{
+	EXPECT_TRUE(bench_close(&self->bench));
+}
+
+TEST_F(wide, punched_as_a_whole)
+{
+	const unsigned long part = 4096, nr = 2 * part + 8;	/* in pages */
+	const unsigned long looked_at[] = { 0, part - 1, part, 2 * part - 1,
+					    2 * part, nr - 1 };
+	struct ibv_mr *mr;
+	unsigned long i;
+	uint64_t word;
+	char *map;
+	int fd;
+
+	fd = file_create("wide", nr * PAGE, FILLED);
+	map = file_map(fd, 0, nr * PAGE);
+	mr = nic_register(self->bench.nic, map, nr * PAGE);
+	ASSERT_NE(NULL, mr);
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       0, nr * PAGE));
+	for (i = 0; i < ARRAY_SIZE(looked_at); i++) {
+		ASSERT_EQ(0, conn_read(self->bench.conn, mr,
+				       looked_at[i] * PAGE, &word,
+				       sizeof(word)));
+		EXPECT_EQ(0, word)
+			TH_LOG("page %lu reads as %s", looked_at[i],
+			       describe(&word));
+	}
+	nic_deregister(mr);
+	munmap(map, nr * PAGE);
+	close(fd);
+}
+
 FIXTURE(in_use)
 {
 	struct bench bench;
