@@ -100,14 +100,14 @@
 
 #define file_page(p, i)	((p) * STRIDE + (i))
 
-/* Whether page i of pin p is in the index at file page lo or above */
-#define indexed(p, i, lo) \
-	(pin[p].index[i] && file_page(p, i) >= (lo))
+/* Whether page i of pin p is in the index at a file page from lo to hi */
+#define indexed(p, i, lo, hi) \
+	(pin[p].index[i] && file_page(p, i) >= (lo) && file_page(p, i) <= (hi))
 #if PAGES == 1
-#define any_indexed(p, lo)	indexed(p, 0, lo)
+#define any_indexed(p, lo, hi)	indexed(p, 0, lo, hi)
 #define any_marked(p)		(pin[p].marked[0])
 #else
-#define any_indexed(p, lo)	(indexed(p, 0, lo) || indexed(p, 1, lo))
+#define any_indexed(p, lo, hi)	(indexed(p, 0, lo, hi) || indexed(p, 1, lo, hi))
 #define any_marked(p)		(pin[p].marked[0] || pin[p].marked[1])
 #endif
 
@@ -423,17 +423,18 @@ inline take_page(q, j)
 
 /*
  * dax_retarget_file(), dax_pins_revoke(), dax_retarget_frames(): take pages of
- * the file from lo on; by_frame if the frame was noted. If the blocks stay in
- * the file, what the device wrote is written back, before the mutex is dropped.
+ * the file from lo to hi; by_frame if the frame was noted. If the blocks stay in
+ * the file, what the device wrote is written back, before the mutex is dropped;
+ * the caller comes for one window after the other then, here a page.
  */
-inline hook(lo, by_frame, stays)
+inline hook(lo, hi, by_frame, stays)
 {
 	read_lock(rwsem);
 	d_step {
 		for (q : 0 .. PINS - 1) {
 			for (j : 0 .. PAGES - 1) {
 				pin[q].hooked[j] = pin[q].hooked[j] ||
-						   indexed(q, j, lo)
+						   indexed(q, j, lo, hi)
 			}
 		}
 		q = 0;
@@ -441,15 +442,15 @@ inline hook(lo, by_frame, stays)
 	}
 #ifdef BREAK_FLUSH_FIRST
 	if
-	:: any_indexed(0, lo) ->
+	:: any_indexed(0, lo, hi) ->
 		flush(bits_of(0))
 	:: else
 	fi;
 #endif
 	do
-	:: atomic { q < PINS && !any_indexed(q, lo) -> q++ }
+	:: atomic { q < PINS && !any_indexed(q, lo, hi) -> q++ }
 	:: atomic {
-		q < PINS && any_indexed(q, lo) && !pin[q].mutex &&
+		q < PINS && any_indexed(q, lo, hi) && !pin[q].mutex &&
 		!mutex_wanted ->
 		pin[q].mutex = true
 	   };
@@ -461,7 +462,7 @@ inline hook(lo, by_frame, stays)
 			      (by_frame) && pin[q].frame[j] &&
 			      !pin[q].marked[j] && pin[q].state == LIVE)
 			if
-			:: indexed(q, j, lowest(lo)) &&
+			:: indexed(q, j, lowest(lo), hi) &&
 			   (!(by_frame) || pin[q].frame[j]) &&
 			   !hook_ignores(pin[q].state) ->
 				take_page(q, j)
@@ -505,7 +506,7 @@ inline hook(lo, by_frame, stays)
 		for (q : 0 .. PINS - 1) {
 			for (j : 0 .. PAGES - 1) {
 				pin[q].taken[j] = pin[q].taken[j] ||
-					(indexed(q, j, lo) &&
+					(indexed(q, j, lo, hi) &&
 					 (!(by_frame) || pin[q].frame[j]))
 			}
 		}
@@ -549,11 +550,11 @@ inline zap(lo)
 #if TRUNCATES > 0
 /*
  * A file system that frees blocks. It excludes faults by invalidate_lock, and
- * waits for page references or not: without a VMA none does, ext2 never does.
+ * waits for page references or not: without a VMA none does.
  */
 proctype truncate()
 {
-	byte q, j, a, b, owed, lo, round;
+	byte q, j, a, b, owed, lo, first, last, round;
 	bool drain, taken_now, waits, punch;
 
 	do
@@ -605,7 +606,16 @@ again:		if
 #ifdef BREAK_LATE_HOOK
 		free_blocks(lo);
 #endif
-		hook(lo, false, punch);
+		atomic {
+			first = lo;
+			last = (punch -> lo : FILE_PAGES - 1)
+		}
+next:		hook(first, last, false, punch);
+		if
+		:: atomic { last < FILE_PAGES - 1 -> last++; first = last };
+			goto next
+		:: else
+		fi;
 #ifdef BREAK_LATE_ZAP
 		zap(lo);
 #endif
@@ -619,6 +629,8 @@ again:		if
 		atomic {
 			truncating = false;
 			lo = 0;
+			first = 0;
+			last = 0;
 			waits = false;
 			punch = false;
 #ifndef STEADY
@@ -634,14 +646,20 @@ again:		if
 /* An administrator takes pages back; the blocks stay */
 proctype revoke()
 {
-	byte q, j, a, b, owed, round;
+	byte q, j, a, b, owed, window, round;
 	bool drain, taken_now;
 
 	do
 	:: atomic { round < REVOKES -> revoking = true };
-		hook(0, false, true);
+next:		hook(window, window, false, true);
+		if
+		:: atomic { window < FILE_PAGES - 1 -> window++ };
+			goto next
+		:: else
+		fi;
 		atomic {
 			revoking = false;
+			window = 0;
 			round++
 		}
 	:: atomic { round == REVOKES -> break }
@@ -668,7 +686,7 @@ proctype removal()
 end_wait:
 	pgmap_refs == 0;
 #ifndef BREAK_REMOVE
-	hook(0, true, false);
+	hook(0, FILE_PAGES - 1, true, false);
 #endif
 	atomic {
 		memmap = false;
