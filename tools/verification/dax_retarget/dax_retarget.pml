@@ -611,11 +611,13 @@ again:		if
 			last = (punch -> lo : FILE_PAGES - 1)
 		}
 next:		hook(first, last, false, punch);
+#ifndef BREAK_WINDOWS
 		if
 		:: atomic { last < FILE_PAGES - 1 -> last++; first = last };
 			goto next
 		:: else
 		fi;
+#endif
 #ifdef BREAK_LATE_ZAP
 		zap(lo);
 #endif

@@ -308,6 +308,7 @@ broken TOLD "" inv1_
 # The hook
 broken REPLACE "" inv2_translation_fault
 broken RANGE "-DPAGES=2" inv3_scratch_without_hook
+broken WINDOWS "-DPAGES=2" inv1_freed_block
 broken LIVE_MARK "-DREVOKES=1 -DMUNMAPS=0" inv6_replace_failed
 # Removal of the memory
 broken REMOVE "-DREMOVALS=1 -DMUNMAPS=0" inv1_removed_memory
