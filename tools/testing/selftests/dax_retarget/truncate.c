@@ -276,28 +276,27 @@ TEST_F(truncate, under_remote_writes)
 					   PAGES - FIRST));
 }
 
-/* What is written back when it is taken, is taken part by part */
-FIXTURE(wide)
+/* Without traffic */
+FIXTURE(quiet)
 {
 	struct bench bench;
 };
 
-FIXTURE_SETUP(wide)
+FIXTURE_SETUP(quiet)
 {
 	const char *missing = bench_open(&self->bench);
 
 	if (missing)
 		SKIP(return, "%s", missing);
-	if (!folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
-		SKIP(return, "the file system cannot punch holes");
 }
 
-FIXTURE_TEARDOWN(wide)
+FIXTURE_TEARDOWN(quiet)
 {
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-TEST_F(wide, punched_as_a_whole)
+/* What is written back when it is taken, is taken part by part */
+TEST_F(quiet, much_is_punched_as_a_whole)
 {
 	const unsigned long part = 4096, nr = 2 * part + 8;	/* in pages */
 	const unsigned long looked_at[] = { 0, part - 1, part, 2 * part - 1,
@@ -308,6 +307,8 @@ TEST_F(wide, punched_as_a_whole)
 	char *map;
 	int fd;
 
+	if (!folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+		SKIP(return, "the file system cannot punch holes");
 	fd = file_create("wide", nr * PAGE, FILLED);
 	map = file_map(fd, 0, nr * PAGE);
 	mr = nic_register(self->bench.nic, map, nr * PAGE);
@@ -327,30 +328,12 @@ TEST_F(wide, punched_as_a_whole)
 	close(fd);
 }
 
-FIXTURE(in_use)
-{
-	struct bench bench;
-};
-
-FIXTURE_SETUP(in_use)
-{
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-}
-
-FIXTURE_TEARDOWN(in_use)
-{
-	EXPECT_TRUE(bench_close(&self->bench));
-}
-
 static void ignore(int number)
 {
 }
 
 /* A file with a page in use waits for it, and is as it was when that is ended */
-TEST_F(in_use, interrupted)
+TEST_F(quiet, interrupted_while_in_use)
 {
 	const struct itimerval often = { { 0, 100000 }, { 0, 100000 } };
 	const struct itimerval never = { };
