@@ -21,6 +21,18 @@
 
 #include "lib.h"
 
+/* From XFS's uapi header, which is none of the kernel's */
+struct xfs_fs_eofblocks {
+	uint32_t eof_version, eof_flags;
+	uint32_t eof_uid, eof_gid, eof_prid, pad32;
+	uint64_t eof_min_file_size;
+	uint64_t pad64[12];
+};
+
+#define XFS_IOC_FREE_EOFBLOCKS		_IOR('X', 58, struct xfs_fs_eofblocks)
+#define XFS_EOFBLOCKS_VERSION		1
+#define XFS_EOF_FLAGS_MINFILESIZE	(1 << 4)
+
 #define CHUNK		(64 * PAGE)
 #define VICTIM_SEED	(16 * PAGE)
 
@@ -107,10 +119,23 @@ int folder_open(void)
 	return fd;
 }
 
+/*
+ * What was deleted is free, and all is on the medium. XFS frees in the
+ * background, and waits for that when it is asked to free what files have beyond
+ * their end: of none here, as none is so large.
+ */
 static void sync_folder(void)
 {
+	struct xfs_fs_eofblocks of_no_file = {
+		.eof_version = XFS_EOFBLOCKS_VERSION,
+		.eof_flags = XFS_EOF_FLAGS_MINFILESIZE,
+		.eof_min_file_size = UINT64_MAX,
+	};
 	int dir = folder_open();
 
+	if (ioctl(dir, XFS_IOC_FREE_EOFBLOCKS, &of_no_file) &&
+	    errno != ENOTTY && errno != EPERM)
+		die("cannot have XFS free what was deleted");
 	if (syncfs(dir))
 		die("cannot sync");
 	close(dir);
@@ -448,6 +473,11 @@ void leave_little_space(size_t left)
  */
 int victim_create(void)
 {
+	/*
+	 * Where XFS still frees what was deleted, it gives no space to others
+	 * while there is some elsewhere: the two would not be neighbours.
+	 */
+	sync_folder();
 	return file_create("victim", VICTIM_SEED, VICTIM);
 }
 
@@ -465,30 +495,17 @@ int victim_create(void)
 size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 {
 	uint64_t need = extents_size(want);
+	size_t size = VICTIM_SEED;
 	struct extents have;
-	int rounds = 0;
-	size_t size;
 
-	for (*got = 0;;) {
-		/* Free is what is free on the medium, or soon after */
-		sync_folder();
-		sleep_ms(200 * rounds);
-		size = VICTIM_SEED;
-		while (*got < need && !posix_fallocate(fd, size, 16 * PAGE)) {
-			size += 16 * PAGE;
-			file_extents(fd, 0, size, &have);
-			*got = extents_shared(&have, want);
-		}
-		/*
-		 * XFS gives its last blocks to nobody: perhaps just those, as
-		 * they were free too late
-		 */
-		if (*got || ++rounds == 3)
-			break;
-		if (ftruncate(fd, VICTIM_SEED))
-			die("cannot shrink the victim");
+	/* XFS gives its last blocks to nobody; that shall not be those */
+	sync_folder();
+	*got = 0;
+	while (*got < need && !posix_fallocate(fd, size, 16 * PAGE)) {
+		size += 16 * PAGE;
+		file_extents(fd, 0, size, &have);
+		*got = extents_shared(&have, want);
 	}
-
 	file_fill(fd, 0, size, VICTIM);
 	return size;
 }

@@ -827,15 +827,6 @@ static size_t victim_write(int fd, const struct extents *want, uint64_t *got)
 	return size;
 }
 
-/* XFS frees the blocks of a deleted file when it finds the time */
-static void wait_for_free_space(uint64_t goal)
-{
-	uint64_t end = now_ms() + 5000;
-
-	while (folder_free_space() < goal && now_ms() < end)
-		sleep_ms(10);
-}
-
 /* Blocks that left become another file's: the device neither writes nor reads it */
 static void check_victim(const struct sequence *sequence, int fd,
 			 struct outcome *outcome)
@@ -1042,7 +1033,6 @@ void sequence_run(const struct sequence *sequence, struct outcome *outcome)
 	long tables = stat_read("table_pages");
 	/* Of many pages of one IOMMU entry, some will do */
 	unsigned long step = layout->large ? 32 : 1;
-	uint64_t space = 0;
 	int s, victim = -1;
 	unsigned int i;
 
@@ -1106,15 +1096,11 @@ void sequence_run(const struct sequence *sequence, struct outcome *outcome)
 	compare_content(outcome, "before");
 	keep_content(dax);
 
-	if (sequence->victim) {
+	if (sequence->victim)
 		leave_little_space(8 << 20);
-		space = folder_free_space();
-	}
 	for (i = 0; i < sequence->nr_ops && !outcome->failed; i++)
 		do_operation(sequence, &sequence->ops[i], outcome);
 
-	if (dax->side.fd < 0)
-		wait_for_free_space(space + layout->nr * PAGE / 2);
 	if (sequence->victim) {
 		check_victim(sequence, victim, outcome);
 		close(victim);

@@ -91,22 +91,6 @@ FIXTURE_TEARDOWN(reuse)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-/* XFS frees the blocks of a deleted file when it finds the time */
-static int unlink_and_wait(struct region *region)
-{
-	uint64_t goal = folder_free_space() + region->len / 2;
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	file_unlink(region->name);
-	region_unmap(region);
-	while (folder_free_space() < goal) {
-		if (now_ms() > end)
-			return -1;
-		sleep_ms(20);
-	}
-	return 0;
-}
-
 static int free_blocks(struct region *region, enum freeing by)
 {
 	int dir, fd, ret;
@@ -118,7 +102,9 @@ static int free_blocks(struct region *region, enum freeing by)
 		return fallocate(region->fd, FALLOC_FL_PUNCH_HOLE |
 				 FALLOC_FL_KEEP_SIZE, FIRST * PAGE, NR * PAGE);
 	case UNLINK:
-		return unlink_and_wait(region);
+		file_unlink(region->name);
+		region_unmap(region);
+		return 0;
 	case MUNMAP_TRUNCATE:
 		region_unmap(region);
 		dir = folder_open();
