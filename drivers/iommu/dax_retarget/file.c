@@ -16,6 +16,7 @@
 #include <linux/bitmap.h>
 #include <linux/dax_retarget.h>
 #include <linux/dcache.h>
+#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/hashtable.h>
 #include <linux/pagemap.h>
@@ -663,6 +664,41 @@ void dax_pins_memory_failure(unsigned long pfn)
 	if (dax_retarget_broken(DAX_BREAK_FAILURE))
 		return;
 	visit_files(report_failure_of, &frames);
+}
+
+static void leave_device_of(struct dax_pinned_file *file, void *dev)
+{
+	struct dax_pin_range *range;
+
+	/* For write: hooks that run may still have to flush the domain */
+	down_write(&file->rwsem);
+	for (range = first_range(file, 0, ULONG_MAX); range;
+	     range = next_range(range, 0, ULONG_MAX)) {
+		struct dax_pin *pin = range->pin;
+
+		mutex_lock(&pin->mutex);
+		if (pin->dev == dev && dax_pin_unmap_locked(pin))
+			dev_warn_ratelimited(dev, "dax_retarget: a memory region of %s has outlived the device's driver; its file stays pinned\n",
+					     pin->consumer);
+		mutex_unlock(&pin->mutex);
+	}
+	up_write(&file->rwsem);
+}
+
+/**
+ * dax_pins_leave_device - a device has no driver any more
+ * @dev: the device
+ *
+ * Its pins have ended by now, unless the driver failed to destroy what they are
+ * of, and left it behind: as some do when the device does not answer. Nothing
+ * shall reach files then that nobody knows of, and no hook may touch a domain
+ * that can go from now on.
+ *
+ * Context: process context, @dev's domain is still there. May sleep.
+ */
+void dax_pins_leave_device(struct device *dev)
+{
+	visit_files(leave_device_of, dev);
 }
 
 /* Write back pages [@first, @last] of the file. Returns how many there were. */

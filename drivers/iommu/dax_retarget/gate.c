@@ -3,7 +3,8 @@
  * DAX retarget: who may make pins at all
  *
  * The boot parameter turns pins on; a device has to qualify as well. Where the
- * gate is closed, a consumer does what it always did, with the same error.
+ * gate is closed, a consumer does what it always did, with the same error. When
+ * a device loses its driver, the gate closes behind its pins.
  */
 
 #include <linux/crash_dump.h>
@@ -84,14 +85,15 @@ const char *dax_retarget_refusal(struct device *dev,
 {
 	if (!domain || !use_dma_iommu(dev))
 		return "no IOMMU translates the device's DMA";
+	if (!dev_is_pci(dev))
+		return "the device is not on a PCI bus";
 	if (!(domain->type & __IOMMU_DOMAIN_DMA_API))
 		return "the device's IOMMU domain is passed through";
 	if (!domain->ops->retarget || !domain->ops->retarget->supported(domain, dev))
 		return "the IOMMU cannot replace live entries for the device";
 	if (!dev_is_dma_coherent(dev))
 		return "the device is not cache coherent";
-	if ((dev_is_pci(dev) && to_pci_dev(dev)->untrusted) ||
-	    is_swiotlb_force_bounce(dev))
+	if (to_pci_dev(dev)->untrusted || is_swiotlb_force_bounce(dev))
 		return "the device's DMA may go through bounce buffers";
 	if (is_kdump_kernel())
 		return "a crash kernel attaches domains late";
@@ -135,3 +137,23 @@ struct iommu_domain *dax_retarget_domain(struct device *dev)
 	}
 	return domain;
 }
+
+static int device_changes(struct notifier_block *nb, unsigned long action,
+			  void *dev)
+{
+	if (action == BUS_NOTIFY_UNBOUND_DRIVER)
+		dax_pins_leave_device(dev);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block device_changes_block = {
+	.notifier_call = device_changes,
+};
+
+static int __init dax_retarget_gate_init(void)
+{
+	if (!dax_retarget_enabled())
+		return 0;
+	return bus_register_notifier(&pci_bus_type, &device_changes_block);
+}
+fs_initcall(dax_retarget_gate_init);

@@ -67,8 +67,9 @@ struct dax_pin_extent {
  * @state: phase
  * @writable: may the device write?
  * @cached: do CPU caches hold back what the device writes from the medium?
- * @dev: the device, alive until the consumer object is destroyed
- * @domain: the IOMMU domain of @dev
+ * @dev: the device, with a reference
+ * @domain: the IOMMU domain of @dev; there while a driver is bound to it, hence
+ *          while the pin is live, see dax_pins_leave_device()
  * @start: user address of the first page, at registration
  * @nr_pages: pages of the whole region
  * @scratch: zeroed page, of this pin only, that replaces pages taken back
@@ -338,6 +339,7 @@ void dax_pinned_files_sync(struct super_block *sb);
 void dax_pinned_file_put(struct dax_pinned_file *file);
 bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
 			  const char **path);
+void dax_pins_leave_device(struct device *dev);
 void dax_pins_revoke(struct dax_revocation *revocation);
 void dax_pinned_file_detach(struct address_space *mapping);
 bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
@@ -350,6 +352,7 @@ int dax_pin_prepare(struct dax_pin *pin, unsigned long nr);
 void dax_pin_add_frames(struct dax_pin *pin, unsigned long first,
 			struct page **pages, unsigned long nr, bool cached);
 void dax_pin_put_pgmaps(struct dax_pin *pin);
+bool dax_pin_unmap_locked(struct dax_pin *pin);
 
 /* retarget.c */
 void retarget_gather_init(struct retarget_gather *gather);

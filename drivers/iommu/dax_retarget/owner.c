@@ -174,7 +174,7 @@ struct dax_pin *dax_pin_get_next(unsigned long id)
  * dax_pin_put - drop a reference to the structure of a pin
  * @pin: the pin
  *
- * Context: any but interrupts
+ * Context: may sleep
  */
 void dax_pin_put(struct dax_pin *pin)
 {
@@ -186,6 +186,7 @@ void dax_pin_put(struct dax_pin *pin)
 	put_pid(pin->registrar);
 	kvfree(pin->extents);
 	kvfree(pin->retargeted);
+	put_device(pin->dev);
 	kfree(pin->consumer);
 	kfree(pin);
 }

@@ -81,7 +81,7 @@ struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
 	INIT_LIST_HEAD(&pin->tables);
 	INIT_LIST_HEAD(&pin->ranges);
 	pin->state = DAX_PIN_REGISTERING;
-	pin->dev = dev;
+	pin->dev = get_device(dev);
 	pin->domain = domain;
 	pin->start = start;
 	pin->nr_pages = nr_pages;
@@ -160,8 +160,10 @@ int dax_pin_prepare(struct dax_pin *pin, unsigned long nr)
 	if (pin->nr_extents + nr <= pin->max_extents)
 		return 0;
 
+	/* A file in very many pieces asks for more than can be had at once */
 	max = max(pin->nr_extents + nr, 2 * pin->max_extents);
-	extents = kvmalloc_array(max, sizeof(*extents), GFP_KERNEL_ACCOUNT);
+	extents = kvmalloc_array(max, sizeof(*extents),
+				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!extents)
 		return -ENOMEM;
 
@@ -447,15 +449,30 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_map_sgtable, DAX_RETARGET);
 
+/**
+ * dax_pin_unmap_locked - leave no translation to a page of a region
+ * @pin: a pin in any state
+ *
+ * Context: under @pin's mutex. May sleep; does not allocate.
+ * Return: true if there was one
+ */
+bool dax_pin_unmap_locked(struct dax_pin *pin)
+{
+	lockdep_assert_held(&pin->mutex);
+
+	if (pin->state != DAX_PIN_LIVE)
+		return false;
+	dma_unmap_sgtable(pin->dev, pin->sgt, pin->dir, pin->attrs);
+	/* The DMA API may have left the flush for later */
+	iommu_flush_iotlb_all(pin->domain);
+	pin->state = DAX_PIN_UNMAPPED;
+	return true;
+}
+
 static void pin_unmap(struct dax_pin *pin)
 {
 	mutex_lock(&pin->mutex);
-	if (pin->state == DAX_PIN_LIVE) {
-		dma_unmap_sgtable(pin->dev, pin->sgt, pin->dir, pin->attrs);
-		/* The DMA API may have left the flush for later */
-		iommu_flush_iotlb_all(pin->domain);
-		pin->state = DAX_PIN_UNMAPPED;
-	}
+	dax_pin_unmap_locked(pin);
 	mutex_unlock(&pin->mutex);
 
 	dax_pin_write_back(pin, 0, pin->nr_pages - 1);

@@ -768,6 +768,31 @@ static void inode_goes_first(struct kunit *test)
 	memset(&bench->inode, 0, sizeof(bench->inode));
 }
 
+/* A driver went without its regions, and so may the IOMMU domain then */
+static void device_goes_first(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {}, begun = {};
+
+	region_make(bench, &region, 0);
+	region_begin(bench, &begun, 1);
+	region_add(bench, &begun, 0, NR, 0);
+	dax_pins_leave_device(bench->dev->parent);
+	KUNIT_EXPECT_EQ(test, DAX_PIN_LIVE, region.pin->state);
+
+	dax_pins_leave_device(bench->dev);
+	KUNIT_EXPECT_EQ(test, DAX_PIN_UNMAPPED, region.pin->state);
+	KUNIT_EXPECT_EQ(test, DAX_PIN_REGISTERING, begun.pin->state);
+	region.pin->domain = NULL;
+	KUNIT_EXPECT_EQ(test, 8 + 8, truncate(bench, 0, 7));
+	KUNIT_EXPECT_EQ(test, 8, region.pin->nr_retargeted);
+	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
+
+	/* Should the driver come to it at last */
+	region_end(&region);
+	region_end(&begun);
+}
+
 /* A bad inode is not truncated when it goes */
 static void bad_inode_goes(struct kunit *test)
 {
@@ -805,6 +830,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(handles),
 	KUNIT_CASE(accounting),
 	KUNIT_CASE(inode_goes_first),
+	KUNIT_CASE(device_goes_first),
 	KUNIT_CASE(bad_inode_goes),
 	{}
 };
