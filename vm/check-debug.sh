@@ -32,7 +32,7 @@ guest "$VARIANT, the command" $on --limit 1800 --memory 4G \
 for fs in xfs ext4; do
 	guest "$VARIANT, stress, $fs" $on --fs $fs --allow "$no_memory" --limit 900 --memory 4G \
 		"$engines NICS='bash /share/engine-nics.sh' \
-		/image/selftests/dax_retarget/stress.sh --time ${TIME:-120} --seed ${SEED:-1} --patience 180"
+		/image/selftests/dax_retarget/stress.sh --time ${TIME:-120} --seed ${SEED:-1}"
 done
 # Where nothing was watched, it says little that nothing was found. KUnit shows none.
 if [ "$VARIANT" = kcsan ]; then

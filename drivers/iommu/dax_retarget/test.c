@@ -49,6 +49,15 @@ bool dax_retarget_should_fail(void)
 	return true;
 }
 
+/* Whoever asked for it may end it, too */
+static void delay(const u32 *ms)
+{
+	u32 waited;
+
+	for (waited = 0; waited < READ_ONCE(*ms); waited += 20)
+		msleep(20);
+}
+
 /**
  * dax_retarget_test_delay_map - wait between registering and mapping a pin
  *
@@ -56,7 +65,7 @@ bool dax_retarget_should_fail(void)
  */
 void dax_retarget_test_delay_map(void)
 {
-	msleep(READ_ONCE(delay_map_ms));
+	delay(&delay_map_ms);
 }
 
 /**
@@ -66,7 +75,7 @@ void dax_retarget_test_delay_map(void)
  */
 void dax_retarget_test_delay_end(void)
 {
-	msleep(READ_ONCE(delay_end_ms));
+	delay(&delay_end_ms);
 }
 
 /**

@@ -130,15 +130,26 @@ none_left()
 	[ "$("$D" list --json | tr -d '[:space:]')" = "[]" ] && [ "$(stat_of pins)" = 0 ]
 }
 
+# How many listen to generic netlink's events.
+listeners()
+{
+	awk '$2 == 16 && $4 != "00000000"' /proc/net/netlink | wc -l
+}
+
+more_listen()	# BEFORE
+{
+	[ "$(listeners)" -gt "$1" ]
+}
+
 monitor()	# FILE OPTION...: start it, wait until it listens
 {
 	local file=$1 before
 	shift
-	before=$(awk '$2 == 16 && $4 != "00000000"' /proc/net/netlink | wc -l)
+	before=$(listeners)
 	"$D" monitor --json "$@" > "$file" 2> "$file.err" &
 	watcher=$!
-	listens() { [ "$(awk '$2 == 16 && $4 != "00000000"' /proc/net/netlink | wc -l)" -gt "$before" ]; }
-	within 20 listens || echo "# the monitor does not listen: $(cat "$file.err")"
+	within 20 more_listen "$before" ||
+		echo "# the monitor does not listen: $(cat "$file.err")"
 }
 
 lines()	# FILE
@@ -228,6 +239,8 @@ group_list()
 # The reasons and bytes of what the monitor saw: expected are "REASON:BYTES ..."
 events_are()	# NAME EXPECTED
 {
+	# All of them, and time for more
+	within 20 has_lines "$WORK/events" "$(wc -w <<< "$2")"
 	sleep 1
 	kill -TERM $watcher
 	wait $watcher
@@ -239,7 +252,7 @@ events_are()	# NAME EXPECTED
 
 group_events()
 {
-	local id
+	local id before i
 	make_file file 64K
 	monitor "$WORK/events"
 	regions -w 1 "$DIR/file"
@@ -309,11 +322,14 @@ group_events()
 	kill -INT $watcher
 	wait $watcher
 	same "SIGINT: status 0" 0 $?
-	"$D" monitor --json --timeout 20 > >(head -n 1 > /dev/null) 2> "$WORK/err" & watcher=$!
-	sleep 2
-	for ((i = 2; i < 6; i++)); do
+	before=$(listeners)
+	"$D" monitor --json --timeout 60 > >(head -n 1 > /dev/null) 2> "$WORK/err" & watcher=$!
+	within 20 more_listen "$before"
+	# It learns of it from an event that comes when head has gone
+	for ((i = 2; i < 16; i++)); do
 		fallocate --punch-hole --offset $((i * 4096)) --length 4096 "$DIR/file"
 		sleep 0.5
+		kill -0 $watcher 2> /dev/null || break
 	done
 	check "without a reader it ends" within 5 sh -c "! kill -0 $watcher 2> /dev/null"
 	wait $watcher
@@ -524,10 +540,10 @@ group_dumps()
 	[ -e $delay ] || { skip "a pin that ends is listed as such" "no CONFIG_DAX_RETARGET_TEST"; return; }
 	make_file file 64K
 	regions 1 "$DIR/file"
-	echo 5000 > $delay
+	echo 60000 > $delay
 	exec 9>&-
 	is_ending() { "$D" list --json | grep -q '"ending"'; }
-	check "a pin that ends is listed as such" within 4 is_ending
+	check "a pin that ends is listed as such" within 50 is_ending
 	echo 0 > $delay
 	wait "$holder"
 	check "none is left" within 20 none_left
@@ -550,7 +566,7 @@ shrink()
 
 group_storm()
 {
-	local alone slow lost seen total
+	local alone slow lost seen total before
 	make_file many 4M
 	regions -w 100 "$DIR/many"
 	alone=$(shrink)
@@ -559,11 +575,12 @@ group_storm()
 	make_file many 4M
 	regions -w 100 "$DIR/many"
 	total=$("$D" stats --json | json 'data["events"]')
+	before=$(listeners)
 	# It reads a line, then nothing until it is told
 	mkfifo "$WORK/tell"
 	"$D" monitor --json 2> "$WORK/err" > >(head -c 100 > "$WORK/first"; cat "$WORK/tell" > /dev/null; cat > "$WORK/rest") &
 	watcher=$!
-	sleep 2
+	within 20 more_listen "$before"
 	slow=$(shrink)
 	echo "# 1024 truncations (total s, worst ms), 100 events each: without reader $alone, with a slow one $slow"
 	: > "$WORK/tell"
@@ -581,9 +598,10 @@ group_storm()
 	check "some were lost" test "$lost" -gt 0
 	same "all are accounted for" "$total" $((seen + lost))
 	check "JSON is valid" valid monitor "$WORK/events" lines
+	# It would wait for ever, as the reader is told only afterwards
 	check "the file system was not delayed" python3 -c "
 a, b = '$alone'.split(), '$slow'.split()
-assert float(b[0]) < 4 * float(a[0]) + 1 and float(b[1]) < 1000"
+assert float(b[0]) < 10 * float(a[0]) + 20 and float(b[1]) < 20000"
 	let_go
 }
 
@@ -680,18 +698,24 @@ group_path()
 	rm -rf "${DIR:?}/$part"
 }
 
+# vm/run looks at warnings.
+kernel_errors()
+{
+	dmesg --level=emerg,alert,crit,err
+}
+
 group_fuzz()
 {
 	make_file file 64K
 	regions -w 10 "$DIR/file"
 	monitor "$WORK/events"
-	dmesg | wc -l > "$WORK/dmesg"
+	kernel_errors > "$WORK/before"
 	check "$FUZZ malformed messages: the kernel still answers" python3 "$HERE/fuzz_netlink.py" "$FUZZ" 1
 	check "and as nobody" as_nobody python3 "$HERE/fuzz_netlink.py" $((FUZZ / 10)) 2
 	kill $watcher
 	wait $watcher
-	dmesg | tail -n +$(($(cat "$WORK/dmesg") + 1)) | grep -v 'bytes leftover\|attribute type\|netlink:\|callbacks suppressed' > "$WORK/log"
-	same "the kernel log says nothing but of the messages" "" "$(head -n 5 "$WORK/log")"
+	same "the kernel's log has no error" "" \
+		"$(kernel_errors | tail -n +$(($(lines "$WORK/before") + 1)) | head -n 5)"
 	let_go
 	check "none is left" within 10 none_left
 }
@@ -710,7 +734,9 @@ group_faults()
 
 	# They are sent by work items
 	local lost worker
-	lost=$("$D" stats --json | json 'data["events_lost"]')
+	events_lost() { "$D" stats --json | json 'data["events_lost"]'; }
+	more_lost() { [ "$(events_lost)" -gt "$lost" ]; }
+	lost=$(events_lost)
 	monitor "$WORK/events"
 	for worker in $(pgrep '^kworker/u'); do
 		echo 1 > "/proc/$worker/make-it-fail"
@@ -719,12 +745,13 @@ group_faults()
 	echo -1 > $injection/failslab/times
 	echo 100 > $injection/failslab/probability
 	truncate --size 32K "$DIR/file"
+	within 20 more_lost
 	sleep 1
 	echo 0 > $injection/failslab/probability
 	echo N > $injection/failslab/task-filter
-	lost=$(($("$D" stats --json | json 'data["events_lost"]') - lost))
+	lost=$(($(events_lost) - lost))
 	truncate --size 0 "$DIR/file"
-	sleep 1
+	within 20 grep -q events_lost "$WORK/events"
 	kill $watcher
 	wait $watcher
 	check "events there was no memory for are counted" test $lost -gt 0
@@ -783,10 +810,15 @@ group_valgrind()
 	let_go
 }
 
+perf_events_in_use()
+{
+	ls -l /proc/[0-9]*/fd 2> /dev/null | grep perf_event > /dev/null
+}
+
 # The lines of the administrator's guide, as they are there.
 group_trace()
 {
-	local tool pattern line i limit
+	local tool pattern line i tracing
 	# What bpftrace takes from the headers or the BTF of a distribution's kernel
 	local -x CPATH=$WORK/include
 	mkdir -p "$CPATH/linux"
@@ -805,13 +837,15 @@ group_trace()
 		line=${line/sleep 60/sleep 20}
 		make_file file 1M
 		regions -w 1 "$DIR/file"
-		limit=25
-		[ "$tool" != trace-cmd ] || limit=100	# ends by itself
-		( cd "$WORK" && exec timeout -s INT $limit bash -c "$line" ) > "$WORK/$tool" 2>&1 &
+		( cd "$WORK" && exec timeout -s INT 100 bash -c "$line" ) > "$WORK/$tool" 2>&1 &
 		tracer=$!
-		for ((i = 0; i < 22; i++)); do
+		tracing=0
+		for ((i = 0; i < 100; i++)); do
 			fallocate --punch-hole --offset $((i * 4096)) --length 4096 "$DIR/file"
 			sleep 1
+			kill -0 $tracer 2> /dev/null || break
+			# trace-cmd ends by itself, the others are told when they have seen some
+			perf_events_in_use && [ $((++tracing)) = 10 ] && kill -INT $tracer
 		done
 		wait $tracer
 		case $tool in

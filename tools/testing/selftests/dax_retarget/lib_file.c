@@ -21,18 +21,6 @@
 
 #include "lib.h"
 
-/* From XFS's uapi header, which is none of the kernel's */
-struct xfs_fs_eofblocks {
-	uint32_t eof_version, eof_flags;
-	uint32_t eof_uid, eof_gid, eof_prid, pad32;
-	uint64_t eof_min_file_size;
-	uint64_t pad64[12];
-};
-
-#define XFS_IOC_FREE_EOFBLOCKS		_IOR('X', 58, struct xfs_fs_eofblocks)
-#define XFS_EOFBLOCKS_VERSION		1
-#define XFS_EOF_FLAGS_MINFILESIZE	(1 << 4)
-
 #define CHUNK		(64 * PAGE)
 #define VICTIM_SEED	(16 * PAGE)
 
@@ -119,23 +107,25 @@ int folder_open(void)
 	return fd;
 }
 
-/*
- * What was deleted is free, and all is on the medium. XFS frees in the
- * background, and waits for that when it is asked to free what files have beyond
- * their end: of none here, as none is so large.
+/**
+ * folder_sync - have the file system come to rest
+ *
+ * All is on the medium, and what was deleted is free. syncfs() would do but for
+ * XFS, which frees in the background, and passes over an allocation group that
+ * somebody has locked, be it to write it: files that should be neighbours would
+ * not be. For who may not freeze it, as for a file system that cannot be frozen,
+ * it is syncfs().
  */
-static void sync_folder(void)
+void folder_sync(void)
 {
-	struct xfs_fs_eofblocks of_no_file = {
-		.eof_version = XFS_EOFBLOCKS_VERSION,
-		.eof_flags = XFS_EOF_FLAGS_MINFILESIZE,
-		.eof_min_file_size = UINT64_MAX,
-	};
 	int dir = folder_open();
 
-	if (ioctl(dir, XFS_IOC_FREE_EOFBLOCKS, &of_no_file) &&
-	    errno != ENOTTY && errno != EPERM)
-		die("cannot have XFS free what was deleted");
+	if (!ioctl(dir, FIFREEZE, 0)) {
+		if (ioctl(dir, FITHAW, 0))
+			die("cannot thaw the file system");
+	} else if (errno != EPERM && errno != EOPNOTSUPP) {
+		die("cannot freeze the file system");
+	}
 	if (syncfs(dir))
 		die("cannot sync");
 	close(dir);
@@ -155,7 +145,7 @@ void folder_reset(void)
 	while ((entry = readdir(dir)))
 		unlinkat(dirfd(dir), entry->d_name, 0);
 	closedir(dir);
-	sync_folder();
+	folder_sync();
 }
 
 void file_fill(int fd, uint64_t pos, size_t len, enum writer_id id)
@@ -422,7 +412,7 @@ int file_create_aligned(const char *name, size_t align, uint64_t *pos)
 		start = phys % align;
 		close(fd);
 		file_unlink(name);
-		sync_folder();
+		folder_sync();
 	}
 	close(fd);
 	return -1;
@@ -473,11 +463,7 @@ void leave_little_space(size_t left)
  */
 int victim_create(void)
 {
-	/*
-	 * Where XFS still frees what was deleted, it gives no space to others
-	 * while there is some elsewhere: the two would not be neighbours.
-	 */
-	sync_folder();
+	folder_sync();
 	return file_create("victim", VICTIM_SEED, VICTIM);
 }
 
@@ -499,7 +485,7 @@ size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 	struct extents have;
 
 	/* XFS gives its last blocks to nobody; that shall not be those */
-	sync_folder();
+	folder_sync();
 	*got = 0;
 	while (*got < need && !posix_fallocate(fd, size, 16 * PAGE)) {
 		size += 16 * PAGE;

@@ -295,7 +295,7 @@ TEST_F(reflink, refused_while_registering)
 	if (!switches_exist())
 		SKIP(return, "no test switches (CONFIG_DAX_RETARGET_TEST)");
 	region_deregister(region);
-	switch_write("delay_map_ms", 5000);
+	switch_write("delay_map_ms", 60000);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, register_region, &r));
 	while (stat_read("pages_pinned") < pinned + (long)PAGES &&
 	       !__atomic_load_n(&r.done, __ATOMIC_ACQUIRE))
@@ -309,8 +309,8 @@ TEST_F(reflink, refused_while_registering)
 	EXPECT_EQ(0, copy_status("auto", "file", "copy", "cannot"));
 	EXPECT_FALSE(__atomic_load_n(&r.done, __ATOMIC_ACQUIRE))
 		TH_LOG("the pin was live before all was tried");
-	pthread_join(thread, NULL);
 	switch_write("delay_map_ms", 0);
+	pthread_join(thread, NULL);
 	ASSERT_NE(NULL, region->mr);
 
 	dir = folder_open();

@@ -35,7 +35,7 @@
 #define POOL		(40UL << 20)	/* for files of workers and victims */
 
 struct shared *shared;
-struct stress_options options = { .time = 120, .jobs = 4, .patience = 45 };
+struct stress_options options = { .time = 120, .jobs = 4, .patience = 180 };
 struct mount_info mount_info;
 struct cgroup group;
 struct job *me;
@@ -345,7 +345,7 @@ static void usage(FILE *f)
 		"  --seed N            of what they do (from the clock)\n"
 		"  --phase SECONDS     until the next thing is removed (30, or a fifth of the\n"
 		"                      time)\n"
-		"  --patience SECONDS  that an operation may take (45)\n"
+		"  --patience SECONDS  that an operation may take (180)\n"
 		"  --remove COMMAND    is called to remove things and to add them again, as\n"
 		"                      COMMAND nic, engine, memory take, memory give\n"
 		"  --keep-going        do not stop at the first failure\n"

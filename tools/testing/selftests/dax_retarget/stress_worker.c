@@ -214,7 +214,7 @@ static void device_read(struct part *p, unsigned long page, size_t offset,
 static void check_lost(struct part *p, unsigned long page)
 {
 	/* An inode goes when all have gone that happen to look at it */
-	uint64_t buf[PROBE / 8], end = now_ms() + (p->unlinked ? 5000 : 0);
+	uint64_t buf[PROBE / 8], end = now_ms() + (p->unlinked ? 30000 : 0);
 	ssize_t diff;
 
 	device_write(p, page);
