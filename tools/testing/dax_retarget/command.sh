@@ -812,7 +812,7 @@ group_valgrind()
 
 perf_events_in_use()
 {
-	ls -l /proc/[0-9]*/fd 2> /dev/null | grep perf_event > /dev/null
+	[ -n "$(find /proc/[0-9]*/fd -lname '*perf_event*' -print -quit 2> /dev/null)" ]
 }
 
 # The lines of the administrator's guide, as they are there.
