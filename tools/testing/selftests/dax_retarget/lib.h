@@ -66,6 +66,7 @@ struct extents {
 
 void folder_reset(void);
 void folder_sync(void);
+void folder_rest(void);
 int folder_open(void);
 uint64_t folder_free_space(void);
 bool file_is_dax(int fd);

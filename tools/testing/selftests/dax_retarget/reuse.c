@@ -79,6 +79,7 @@ FIXTURE_SETUP(reuse)
 	if (variant->by == PUNCH &&
 	    !folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
 		SKIP(return, "the file system punches no holes");
+	folder_rest();
 	self->victim = victim_create();
 	region_open(&self->bench, &self->region, "file", PAGES);
 	leave_little_space(8 << 20);

@@ -294,6 +294,7 @@ FIXTURE_SETUP(unlinked)
 		missing = bench_open(&u->bench);
 	if (missing)
 		SKIP(return, "%s", missing);
+	folder_rest();
 	u->victim = victim_create();
 	region_open(&u->bench, &u->region, "file", PAGES);
 	leave_little_space(8 << 20);

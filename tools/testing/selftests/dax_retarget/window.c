@@ -39,6 +39,7 @@ FIXTURE_SETUP(window)
 		SKIP(return, "no test switches (CONFIG_DAX_RETARGET_TEST)");
 	if (!folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
 		SKIP(return, "the file system cannot punch holes");
+	folder_rest();
 	self->victim = victim_create();
 	region_open(&self->bench, &self->region, "file", PAGES);
 	file_extents(self->region.fd, FIRST * PAGE, NR * PAGE, &self->freed);
