@@ -33,7 +33,8 @@
  *                       a hook marks pages
  * @DAX_PIN_LIVE: the device can reach its pages; a hook replaces entries
  * @DAX_PIN_UNMAPPED: no translation is left, what the device wrote is being
- *                    written back; a hook marks pages
+ *                    written back; a hook marks pages. A pin that its device's
+ *                    driver left behind stays so.
  * @DAX_PIN_DEAD: a hook has nothing to do
  */
 enum dax_pin_state {
@@ -172,7 +173,8 @@ struct dax_pin_range {
  * @ino: inode number
  * @rwsem: for write to change @ranges or the bounds of one; for read by a hook,
  *         from before the first replaced entry until after the flush, so that
- *         no pin, hence no domain, goes away in between
+ *         no pin, hence no domain, goes away in between. For write also to
+ *         wait for such hooks, before a domain may go.
  * @ranges: struct dax_pin_range by page offset
  * @nr_writable: how many of them are of pins for writing
  * @refs: one for each range and each running hook
