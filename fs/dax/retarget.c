@@ -36,7 +36,7 @@ void dax_retarget_range(struct address_space *mapping, loff_t lstart,
 	pgoff_t first = DIV_ROUND_UP_ULL(lstart, PAGE_SIZE);
 	pgoff_t end = lend == -1 ? ULONG_MAX : (lend + 1ULL) >> PAGE_SHIFT;
 
-	if (first >= end || dax_retarget_broken(DAX_BREAK_HOOK))
+	if (first >= end || dax_retarget_broken(DAX_BREAK_hook))
 		return;
 	dax_retarget_file(mapping, first, end - 1,
 			  mapping_exiting(mapping) ? DAX_RETARGET_REASON_EVICT :
@@ -57,7 +57,7 @@ void dax_retarget_inode(struct inode *inode)
 {
 	unsigned long nr;
 
-	if (!dax_retarget_broken(DAX_BREAK_HOOK)) {
+	if (!dax_retarget_broken(DAX_BREAK_hook)) {
 		nr = dax_retarget_file(&inode->i_data, 0, ULONG_MAX,
 				       DAX_RETARGET_REASON_EVICT);
 		WARN_ON_ONCE(nr && !is_bad_inode(inode));
@@ -76,7 +76,7 @@ void dax_retarget_pagemap(struct dev_pagemap *pgmap)
 	int i;
 
 	if (pgmap->type != MEMORY_DEVICE_FS_DAX ||
-	    dax_retarget_broken(DAX_BREAK_REMOVE))
+	    dax_retarget_broken(DAX_BREAK_remove))
 		return;
 	for (i = 0; i < pgmap->nr_range; i++)
 		dax_retarget_frames(PHYS_PFN(pgmap->ranges[i].start),
@@ -112,7 +112,7 @@ void dax_pins_sync_super(struct super_block *sb)
 	dax_pinned_files_sync(sb);
 	/* Also what pins wrote back that lost their pages, or ended */
 	if (sb->s_bdev && blk_queue_dax(bdev_get_queue(sb->s_bdev)) &&
-	    !dax_retarget_broken(DAX_BREAK_MEDIUM))
+	    !dax_retarget_broken(DAX_BREAK_medium))
 		blkdev_issue_flush(sb->s_bdev);
 }
 
@@ -122,11 +122,11 @@ static bool vma_is_retargetable(struct dax_pin *pin, struct vm_area_struct *vma)
 		return false;
 	/* Not VM_SHARED: a shared mapping of a file opened for reading lacks it */
 	if (!(vma->vm_flags & VM_MAYSHARE)) {
-		dax_pin_refused(pin, "a private mapping");
+		dax_pin_refused(pin, DAX_RETARGET_REFUSAL_PRIVATE_MAPPING);
 		return false;
 	}
 	if (!vma->vm_file->f_mapping->a_ops->dax_pin_device) {
-		dax_pin_refused(pin, "the file system did not opt in");
+		dax_pin_refused(pin, DAX_RETARGET_REFUSAL_FILE_SYSTEM);
 		return false;
 	}
 	return true;
@@ -151,30 +151,31 @@ static bool dax_entry_is_of(struct address_space *mapping, pgoff_t pgoff,
  * May a pin of @mapping follow what happens to @page? Not for the zero page of
  * a hole, which stays when the hole is filled; for memory behind a device
  * mapper target, which may be moved under the file system; for a page that some
- * stale page table entry still shows. Returns %NULL, or why not.
+ * stale page table entry still shows.
  */
-static const char *page_refusal(struct page *page,
-				struct address_space *mapping, pgoff_t pgoff,
-				struct dax_device *dax_dev)
+static enum dax_retarget_refusal page_refusal(struct page *page,
+					      struct address_space *mapping,
+					      pgoff_t pgoff,
+					      struct dax_device *dax_dev)
 {
 	struct address_space *noted;
 
 	if (dax_retarget_should_fail())
-		return "a test asked for it";
+		return DAX_RETARGET_REFUSAL_TEST;
 	if (!is_zone_device_page(page))
-		return "a hole in a read-only mapping";
+		return DAX_RETARGET_REFUSAL_HOLE;
 	if (page->pgmap->type != MEMORY_DEVICE_FS_DAX ||
 	    page->pgmap->owner != dax_get_private(dax_dev))
-		return "the file system is not directly on persistent memory";
+		return DAX_RETARGET_REFUSAL_NOT_DIRECT;
 	/* The DAX entry, and with it this field, may be gone: see file.c */
 	noted = READ_ONCE(page->mapping);
 	if (!noted || (noted == mapping && page->index == pgoff))
-		return NULL;
+		return DAX_RETARGET_REFUSAL_NONE;
 	/* A page that was copied on write stays noted as shared */
 	if (noted == PAGE_MAPPING_DAX_SHARED &&
 	    dax_entry_is_of(mapping, pgoff, page))
-		return NULL;
-	return "a stale page table entry";
+		return DAX_RETARGET_REFUSAL_NONE;
+	return DAX_RETARGET_REFUSAL_STALE_ENTRY;
 }
 
 /*
@@ -189,7 +190,7 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
 	pgoff_t pgoff = linear_page_index(vma, addr);
-	const char *why = NULL;
+	enum dax_retarget_refusal refusal = DAX_RETARGET_REFUSAL_NONE;
 	long found, good = 0, i;
 	int id;
 
@@ -223,13 +224,14 @@ static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
 	}
 
 	while (good < found) {
-		why = page_refusal(pages[good], mapping, pgoff + good, dax_dev);
-		if (why)
+		refusal = page_refusal(pages[good], mapping, pgoff + good,
+				       dax_dev);
+		if (refusal)
 			break;
 		good++;
 	}
-	if (why && !good)
-		dax_pin_refused(pin, why);
+	if (refusal && !good)
+		dax_pin_refused(pin, refusal);
 	if (good && !range->pgmap) {
 		if (!dax_retarget_should_fail())
 			range->pgmap = get_dev_pagemap(page_to_pfn(pages[0]),
@@ -276,7 +278,7 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 				 gup_flags, pages);
 	} else {
 		ret = -EOPNOTSUPP;
-		dax_pin_refused(pin, "the file has, or may have, shared blocks");
+		dax_pin_refused(pin, DAX_RETARGET_REFUSAL_SHARED_BLOCKS);
 	}
 	dax_pin_trim_range(range, nr - max(ret, 0));
 	return ret;

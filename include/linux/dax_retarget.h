@@ -21,56 +21,9 @@ struct dax_pin;
 struct dev_pagemap;
 struct device;
 struct inode;
-struct iommu_domain;
-struct iommu_iotlb_gather;
-struct list_head;
 struct page;
 struct sg_table;
 struct super_block;
-
-/**
- * struct iommu_retarget_ops - replace live entries of an IOMMU page table
- *
- * The IOMMU core has no operation for this: mapping over a mapped IOVA is an
- * error, and unmapping first would let a device meet a missing entry. A driver
- * whose domains lack these operations is never used for pins.
- *
- * The caller owns the IOVA range: nobody maps or unmaps it meanwhile. Ranges
- * beside it, which share page tables with it, may change at any time.
- *
- * @supported: May pins of @dev be made in @domain? The driver answers for the
- *             page table format, for the draining of DMA in flight by an IOTLB
- *             invalidation, and for translations cached outside of the IOMMU.
- * @reserve: Allocate every page table page that splitting large entries could
- *           take in any mapping of @size bytes, and add them to @tables. They
- *           are from the allocator that unmapping frees to. May sleep. Returns 0
- *           or -ENOMEM; what was allocated stays on @tables.
- * @needed: How many of them can splitting the large entries of
- *          [@iova, @iova + @size) down to PAGE_SIZE really take?
- * @replace: Point each page of [@iova, @iova + @size), which maps @size bytes
- *           of memory at @old, at the one page @new, keeping the attributes. At
- *           any moment a device sees the old page or the new one, never a
- *           missing entry. Takes tables from @tables, adds to @gather all that
- *           has to be invalidated. May sleep. Does not allocate, does not fail;
- *           skips an entry that does not map what it should. Returns the bytes
- *           replaced.
- * @sync: Invalidate all translations of @gather, cached page table entries of
- *        every level included, and wait until DMA in flight by them has
- *        reached memory.
- */
-struct iommu_retarget_ops {
-	bool (*supported)(struct iommu_domain *domain, struct device *dev);
-	int (*reserve)(struct iommu_domain *domain, size_t size,
-		       struct list_head *tables);
-	unsigned long (*needed)(struct iommu_domain *domain, unsigned long iova,
-				size_t size);
-	size_t (*replace)(struct iommu_domain *domain, unsigned long iova,
-			  phys_addr_t old, phys_addr_t new, size_t size,
-			  struct list_head *tables,
-			  struct iommu_iotlb_gather *gather);
-	void (*sync)(struct iommu_domain *domain,
-		     struct iommu_iotlb_gather *gather);
-};
 
 #ifdef CONFIG_DAX_RETARGET
 
@@ -101,8 +54,6 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 			unsigned long attrs);
 void dax_pin_end(struct dax_pin *pin);
 void dax_pin_free(struct dax_pin *pin);
-void dax_pin_set_handle(u32 handle);
-void dax_pin_change_handle(const char *consumer, u32 from, u32 to);
 
 /* For file systems and the mm; callers test mapping_dax_pinned() first */
 void dax_retarget_range(struct address_space *mapping, loff_t lstart,
@@ -171,14 +122,6 @@ static inline void dax_pin_end(struct dax_pin *pin)
 }
 
 static inline void dax_pin_free(struct dax_pin *pin)
-{
-}
-
-static inline void dax_pin_set_handle(u32 handle)
-{
-}
-
-static inline void dax_pin_change_handle(const char *consumer, u32 from, u32 to)
 {
 }
 

@@ -61,7 +61,6 @@ static void describe(struct dax_event *event, struct dax_pin *pin)
 	event->pin = pin->id;
 	event->stats = pin->stats;
 	strscpy(event->consumer, pin->consumer);
-	event->handle = READ_ONCE(pin->handle);
 	event->owner = get_pid(pin->owner);
 	event->owner_start = pin->owner_start;
 	memcpy(event->comm, pin->comm, sizeof(event->comm));

@@ -661,7 +661,7 @@ void dax_pins_memory_failure(unsigned long pfn)
 {
 	struct frames frames = { .pfn = pfn, .nr = 1 };
 
-	if (dax_retarget_broken(DAX_BREAK_FAILURE))
+	if (dax_retarget_broken(DAX_BREAK_report_failure))
 		return;
 	visit_files(report_failure_of, &frames);
 }
@@ -795,7 +795,7 @@ bool dax_pins_write_to(struct super_block *sb)
 	bool found = false;
 	int bucket;
 
-	if (dax_retarget_broken(DAX_BREAK_REMOUNT))
+	if (dax_retarget_broken(DAX_BREAK_refuse_remount))
 		return false;
 
 	spin_lock(&files_lock);

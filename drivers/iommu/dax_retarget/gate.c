@@ -78,38 +78,43 @@ __setup("dax_retarget=", dax_retarget_setup);
  * @domain: its IOMMU domain, or %NULL
  *
  * Context: a driver is bound to @dev, so that its domain stays
- * Return: the reason, for an administrator, or %NULL if it does
+ * Return: the reason, or %DAX_RETARGET_REFUSAL_NONE if @dev qualifies
  */
-const char *dax_retarget_refusal(struct device *dev,
-				 struct iommu_domain *domain)
+enum dax_retarget_refusal dax_retarget_refusal(struct device *dev,
+					       struct iommu_domain *domain)
 {
+	enum dax_retarget_refusal refusal;
+
 	if (!domain || !use_dma_iommu(dev))
-		return "no IOMMU translates the device's DMA";
+		return DAX_RETARGET_REFUSAL_NO_IOMMU;
 	if (!dev_is_pci(dev))
-		return "the device is not on a PCI bus";
+		return DAX_RETARGET_REFUSAL_NOT_PCI;
 	if (!(domain->type & __IOMMU_DOMAIN_DMA_API))
-		return "the device's IOMMU domain is passed through";
-	if (!domain->ops->retarget || !domain->ops->retarget->supported(domain, dev))
-		return "the IOMMU cannot replace live entries for the device";
+		return DAX_RETARGET_REFUSAL_PASSTHROUGH;
+	if (!domain->ops->retarget)
+		return DAX_RETARGET_REFUSAL_NO_REPLACE;
+	refusal = domain->ops->retarget->refusal(domain, dev);
+	if (refusal)
+		return refusal;
 	if (!dev_is_dma_coherent(dev))
-		return "the device is not cache coherent";
+		return DAX_RETARGET_REFUSAL_NOT_COHERENT;
 	if (to_pci_dev(dev)->untrusted || is_swiotlb_force_bounce(dev))
-		return "the device's DMA may go through bounce buffers";
+		return DAX_RETARGET_REFUSAL_BOUNCE;
 	if (is_kdump_kernel())
-		return "a crash kernel attaches domains late";
-	return NULL;
+		return DAX_RETARGET_REFUSAL_CRASH_KERNEL;
+	return DAX_RETARGET_REFUSAL_NONE;
 }
 
 /**
  * dax_pin_refused - report why pages cannot be pinned
  * @pin: a pin that registers
- * @why: the reason, for an administrator
+ * @refusal: the reason
  *
  * Context: any
  */
-void dax_pin_refused(struct dax_pin *pin, const char *why)
+void dax_pin_refused(struct dax_pin *pin, enum dax_retarget_refusal refusal)
 {
-	trace_dax_pin_refused(pin->dev, why);
+	trace_dax_pin_refused(pin->dev, refusal);
 }
 
 /**
@@ -121,18 +126,18 @@ void dax_pin_refused(struct dax_pin *pin, const char *why)
  */
 struct iommu_domain *dax_retarget_domain(struct device *dev)
 {
+	enum dax_retarget_refusal refusal;
 	struct iommu_domain *domain;
-	const char *why;
 
 	if (!dev) {
-		trace_dax_pin_refused(NULL, "the device does no DMA of its own");
+		trace_dax_pin_refused(NULL, DAX_RETARGET_REFUSAL_NO_DMA);
 		return NULL;
 	}
 
 	domain = iommu_get_domain_for_dev(dev);
-	why = dax_retarget_refusal(dev, domain);
-	if (why) {
-		trace_dax_pin_refused(dev, why);
+	refusal = dax_retarget_refusal(dev, domain);
+	if (refusal) {
+		trace_dax_pin_refused(dev, refusal);
 		return NULL;
 	}
 	return domain;

@@ -14,6 +14,7 @@
 #define _DAX_RETARGET_INTERNAL_H
 
 #include <linux/atomic.h>
+#include <linux/dax_retarget_test.h>
 #include <linux/dma-direction.h>
 #include <linux/interval_tree.h>
 #include <linux/iommu.h>
@@ -93,10 +94,6 @@ struct dax_pin_extent {
  * @id: number in the table of pins, or 0
  * @stats: counters of @dev
  * @consumer: name of the consumer's device
- * @handle: number of the consumer's object, or -1; read and written at once,
- *          without a lock
- * @nameless: link of pins without @handle; protected by the lock of that list
- * @registrar: thread that registers the pin
  * @cred: of the owner
  * @owner: thread group that registered the pin
  * @owner_start: when it started, in nanoseconds since boot
@@ -134,9 +131,6 @@ struct dax_pin {
 	u32 id;
 	struct dax_device_stats *stats;
 	char *consumer;
-	s64 handle;
-	struct list_head nameless;
-	struct pid *registrar;
 	const struct cred *cred;
 	struct pid *owner;
 	u64 owner_start;
@@ -213,9 +207,9 @@ struct retarget_gather {
 /* gate.c */
 bool dax_retarget_parse_mode(const char *mode, bool *on);
 struct iommu_domain *dax_retarget_domain(struct device *dev);
-const char *dax_retarget_refusal(struct device *dev,
-				 struct iommu_domain *domain);
-void dax_pin_refused(struct dax_pin *pin, const char *why);
+enum dax_retarget_refusal dax_retarget_refusal(struct device *dev,
+					       struct iommu_domain *domain);
+void dax_pin_refused(struct dax_pin *pin, enum dax_retarget_refusal refusal);
 
 /* owner.c */
 int dax_pin_publish(struct dax_pin *pin);
@@ -250,7 +244,6 @@ struct dax_event_place {
  * @pin: number of the pin
  * @stats: for the name of the device
  * @consumer: as in the pin
- * @handle: as in the pin
  * @owner: as in the pin, with a reference
  * @owner_start: as in the pin
  * @comm: as in the pin
@@ -271,7 +264,6 @@ struct dax_event {
 	u32 pin;
 	struct dax_device_stats *stats;
 	char consumer[64];
-	s64 handle;
 	struct pid *owner;
 	u64 owner_start;
 	char comm[TASK_COMM_LEN];
@@ -420,8 +412,6 @@ void dax_pin_count(struct dax_pin *pin, enum dax_retarget_stat stat,
 struct dax_device_stats *dax_device_stats(const char *name);
 const struct dax_device_stats *dax_device_stats_find(const char *name);
 
-/* test.c */
-
 /* Tell lockdep before it happens: reclaim that evicts an inode calls a hook */
 #define lock_in_reclaim(lock)			\
 do {						\
@@ -429,60 +419,5 @@ do {						\
 	might_lock(lock);			\
 	fs_reclaim_release(GFP_KERNEL);		\
 } while (0)
-
-/* Steps that a test can leave out */
-#define DAX_BREAK_HOOK		BIT(0)	/* hooks do nothing */
-#define DAX_BREAK_FLUSH		BIT(1)	/* the IOTLB keeps old entries */
-#define DAX_BREAK_MARK		BIT(2)	/* marks on unmapped pages are lost */
-#define DAX_BREAK_END		BIT(3)	/* a pin leaves the index, then unmaps */
-#define DAX_BREAK_SHRINK	BIT(4)	/* the shrinker evicts pinned inodes */
-#define DAX_BREAK_SHARE		BIT(5)	/* pinned files may share blocks */
-#define DAX_BREAK_SYNC		BIT(6)	/* CPU caches are not written back */
-#define DAX_BREAK_REMOVE	BIT(7)	/* memory goes away without a hook */
-#define DAX_BREAK_EXACT		BIT(8)	/* XFS drops pages that keep a block */
-#define DAX_BREAK_REMOUNT	BIT(9)	/* write pins allow remount read-only */
-#define DAX_BREAK_FAILURE	BIT(10)	/* memory failures are not reported */
-#define DAX_BREAK_SEGMENT	BIT(11)	/* batches cross segment boundaries */
-#define DAX_BREAK_MEDIUM	BIT(22)	/* sync does not flush the medium */
-
-/*
- * And those that patches/v6.12/test/ leaves out of the callers, besides the
- * ones above: the retarget of online repair (12), the unmapping of ext4's swap
- * with the boot loader (13), the last page of an exchange of ranges (14), the
- * refusals of shared files (15) and of a DAX donor of extents (19), the syncs
- * that find no dirty page (17) or no dirty inode (18), truncation of an inode
- * that goes away (20), the look for memory that went away (21). 16 makes XFS
- * always copy on write.
- */
-
-#ifdef CONFIG_DAX_RETARGET_TEST
-bool dax_retarget_broken(unsigned long step);
-bool dax_retarget_should_fail(void);
-void dax_retarget_test_delay_map(void);
-void dax_retarget_test_delay_end(void);
-void dax_retarget_test_init(struct dentry *dir);
-#else
-static inline bool dax_retarget_broken(unsigned long step)
-{
-	return false;
-}
-
-static inline bool dax_retarget_should_fail(void)
-{
-	return false;
-}
-
-static inline void dax_retarget_test_delay_map(void)
-{
-}
-
-static inline void dax_retarget_test_delay_end(void)
-{
-}
-
-static inline void dax_retarget_test_init(struct dentry *dir)
-{
-}
-#endif
 
 #endif /* _DAX_RETARGET_INTERNAL_H */

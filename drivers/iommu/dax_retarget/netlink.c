@@ -70,7 +70,6 @@ static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
 		   struct dax_pin *pin)
 {
 	pid_t pid = pid_nr_ns(pin->owner, dump->pid_ns);
-	s64 handle = READ_ONCE(pin->handle);
 	u32 state;
 
 	switch (pin->state) {
@@ -88,8 +87,6 @@ static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
 	if (nla_put_u32(skb, DAX_RETARGET_A_PIN_ID, pin->id) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE, pin->stats->name) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, pin->consumer) ||
-	    (handle >= 0 &&
-	     nla_put_u32(skb, DAX_RETARGET_A_PIN_HANDLE, handle)) ||
 	    (pid && nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
 			 pin->owner_start) ||
@@ -304,29 +301,30 @@ static int put_device_stats(struct sk_buff *skb,
 static int put_device_info(struct sk_buff *skb, struct device *dev, bool locked)
 {
 	struct iommu_domain *domain;
-	const char *type, *why;
+	enum dax_retarget_refusal refusal;
+	const char *type;
 
 	if (!locked) {
 		type = "unknown";
-		why = "the device is busy; ask again";
+		refusal = DAX_RETARGET_REFUSAL_BUSY;
 	} else if (to_pci_driver(dev->driver)->driver_managed_dma) {
 		/* Such a driver, as VFIO's, changes domains as it likes */
 		type = "unknown";
-		why = "its driver manages the device's DMA itself";
+		refusal = DAX_RETARGET_REFUSAL_MANAGED;
 	} else {
 		domain = iommu_get_domain_for_dev(dev);
 		type = domain_type(domain);
-		why = dax_retarget_refusal(dev, domain);
+		refusal = dax_retarget_refusal(dev, domain);
 	}
 	if (!dax_retarget_enabled())
-		why = "the kernel was not booted with dax_retarget=on";
+		refusal = DAX_RETARGET_REFUSAL_DISABLED;
 
 	if (nla_put_string(skb, DAX_RETARGET_A_DEVICE_NAME, dev_name(dev)) ||
 	    (locked && nla_put_string(skb, DAX_RETARGET_A_DEVICE_DRIVER,
 				      dev->driver->name)) ||
 	    nla_put_string(skb, DAX_RETARGET_A_DEVICE_DOMAIN_TYPE, type))
 		return -EMSGSIZE;
-	if (why ? nla_put_string(skb, DAX_RETARGET_A_DEVICE_REASON, why) :
+	if (refusal ? nla_put_u32(skb, DAX_RETARGET_A_DEVICE_REFUSAL, refusal) :
 	    nla_put_flag(skb, DAX_RETARGET_A_DEVICE_RETARGETABLE))
 		return -EMSGSIZE;
 	return put_device_stats(skb, dax_device_stats_find(dev_name(dev)));
@@ -573,8 +571,6 @@ static int put_event(struct sk_buff *skb, const struct dax_event *event)
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE,
 			   event->stats->name) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, event->consumer) ||
-	    (event->handle >= 0 && nla_put_u32(skb, DAX_RETARGET_A_PIN_HANDLE,
-					       event->handle)) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid_nr(event->owner)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
 			 event->owner_start) ||

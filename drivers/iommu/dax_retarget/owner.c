@@ -9,13 +9,10 @@
 
 #include <linux/cred.h>
 #include <linux/dax_retarget.h>
-#include <linux/export.h>
-#include <linux/list.h>
 #include <linux/pid.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
 #include <linux/timekeeping.h>
 #include <linux/xarray.h>
 
@@ -23,10 +20,6 @@
 
 static DEFINE_XARRAY_ALLOC1(pins);
 static u32 next_id;
-
-/* Pins whose consumer did not tell its handle yet; few, as it does at once */
-static DEFINE_SPINLOCK(nameless_lock);
-static LIST_HEAD(nameless);
 
 /**
  * dax_pin_publish - enter a pin in the table
@@ -60,10 +53,6 @@ int dax_pin_publish(struct dax_pin *pin)
 		return ret;
 	}
 
-	pin->registrar = get_pid(task_pid(current));
-	spin_lock(&nameless_lock);
-	list_add(&pin->nameless, &nameless);
-	spin_unlock(&nameless_lock);
 	dax_pin_count(pin, DAX_STAT_PINS, 1);
 	return 0;
 }
@@ -80,75 +69,8 @@ void dax_pin_unpublish(struct dax_pin *pin)
 		return;
 
 	xa_erase(&pins, pin->id);
-	spin_lock(&nameless_lock);
-	list_del_init(&pin->nameless);
-	spin_unlock(&nameless_lock);
 	dax_pin_count(pin, DAX_STAT_PINS, -1);
 }
-
-/* Name the newest pin of this task without a name. Returns false if none is. */
-static bool name_newest(u32 handle)
-{
-	struct pid *task = task_pid(current);
-	struct dax_pin *pin;
-	bool found = false;
-
-	spin_lock(&nameless_lock);
-	list_for_each_entry(pin, &nameless, nameless) {
-		if (pin->registrar != task)
-			continue;
-		WRITE_ONCE(pin->handle, handle);
-		list_del_init(&pin->nameless);
-		found = true;
-		break;
-	}
-	spin_unlock(&nameless_lock);
-	return found;
-}
-
-/**
- * dax_pin_set_handle - tell how the consumer numbers its newest object
- * @handle: number, such as that of a memory region in the RDMA core
- *
- * The number is given to an object after it was made, by code that does not know
- * the pin. But the same task made that pin before, and no other since.
- *
- * Context: the task that has registered the pin. Does nothing if there is none.
- */
-void dax_pin_set_handle(u32 handle)
-{
-	name_newest(handle);
-}
-EXPORT_SYMBOL_NS_GPL(dax_pin_set_handle, DAX_RETARGET);
-
-/**
- * dax_pin_change_handle - tell that a new object takes the place of another
- * @consumer: name of the consumer's device
- * @from: number of the old object
- * @to: number of the new one
- *
- * The new object may have a pin of its own, or take over that of the old one.
- *
- * Context: the task that has made the new object. Walks all pins if it has none
- *	    of its own; may sleep.
- */
-void dax_pin_change_handle(const char *consumer, u32 from, u32 to)
-{
-	struct dax_pin *pin;
-	unsigned long id = 0;
-
-	if (name_newest(to))
-		return;
-	while ((pin = dax_pin_get_next(id))) {
-		id = pin->id + 1;
-		if (READ_ONCE(pin->handle) == from &&
-		    !strcmp(pin->consumer, consumer))
-			WRITE_ONCE(pin->handle, to);
-		dax_pin_put(pin);
-		cond_resched();
-	}
-}
-EXPORT_SYMBOL_NS_GPL(dax_pin_change_handle, DAX_RETARGET);
 
 /**
  * dax_pin_get_next - find a pin
@@ -183,7 +105,6 @@ void dax_pin_put(struct dax_pin *pin)
 	if (pin->cred)
 		put_cred(pin->cred);
 	put_pid(pin->owner);
-	put_pid(pin->registrar);
 	kvfree(pin->extents);
 	kvfree(pin->retargeted);
 	put_device(pin->dev);

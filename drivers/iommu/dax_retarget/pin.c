@@ -76,8 +76,6 @@ struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
 	mutex_init(&pin->mutex);
 	lock_in_reclaim(&pin->mutex);
 	refcount_set(&pin->refs, 1);
-	pin->handle = -1;
-	INIT_LIST_HEAD(&pin->nameless);
 	INIT_LIST_HEAD(&pin->tables);
 	INIT_LIST_HEAD(&pin->ranges);
 	pin->state = DAX_PIN_REGISTERING;
@@ -303,7 +301,7 @@ void dax_pin_limit_batch(struct dax_pin *pin, unsigned long start,
 	unsigned long index = (start - pin->start) >> PAGE_SHIFT;
 	unsigned long mask = dma_get_seg_boundary(pin->dev) >> PAGE_SHIFT;
 
-	if (dax_retarget_broken(DAX_BREAK_SEGMENT))
+	if (dax_retarget_broken(DAX_BREAK_segment))
 		return;
 	if (index && !(index & mask)) {
 		*nr_pages = 1;
@@ -377,7 +375,7 @@ static int map_locked(struct dax_pin *pin, struct sg_table *sgt,
 		goto out;
 
 	if ((!one_iova_range(sgt, pin->nr_pages) &&
-	     !dax_retarget_broken(DAX_BREAK_SEGMENT)) ||
+	     !dax_retarget_broken(DAX_BREAK_segment)) ||
 	    dax_retarget_should_fail()) {
 		ret = -EOPNOTSUPP;
 		goto out_unmap;
@@ -389,7 +387,7 @@ static int map_locked(struct dax_pin *pin, struct sg_table *sgt,
 	pin->attrs = attrs;
 	pin->state = DAX_PIN_LIVE;
 	marked = bitmap_weight(pin->retargeted, pin->nr_pages);
-	if (marked && !dax_retarget_broken(DAX_BREAK_MARK)) {
+	if (marked && !dax_retarget_broken(DAX_BREAK_marks)) {
 		retarget_gather_init(&gather);
 		dax_pin_apply_marks(pin, &gather);
 		retarget_gather_flush(&gather);
@@ -425,14 +423,13 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 {
 	int ret;
 
-	if ((needs_padding(pin, sgt) && !dax_retarget_broken(DAX_BREAK_SEGMENT)) ||
+	if ((needs_padding(pin, sgt) && !dax_retarget_broken(DAX_BREAK_segment)) ||
 	    dax_retarget_should_fail()) {
-		trace_dax_pin_refused(pin->dev,
-				      "a segment crosses the device's segment boundary");
+		dax_pin_refused(pin, DAX_RETARGET_REFUSAL_SEGMENT);
 		return -EOPNOTSUPP;
 	}
 
-	dax_retarget_test_delay_map();
+	dax_retarget_hold(DAX_WINDOW_registered);
 
 	/* Before the lock: an allocation may be throttled, and hooks wait */
 	ret = pin->domain->ops->retarget->reserve(pin->domain,
@@ -480,6 +477,7 @@ static void pin_unmap(struct dax_pin *pin)
 	mutex_lock(&pin->mutex);
 	pin->state = DAX_PIN_DEAD;
 	mutex_unlock(&pin->mutex);
+	dax_retarget_hold(DAX_WINDOW_unmapped);
 }
 
 static void pin_leave_index(struct dax_pin *pin)
@@ -519,17 +517,13 @@ void dax_pin_end(struct dax_pin *pin)
 	if (!pin)
 		return;
 
-	if (dax_retarget_broken(DAX_BREAK_END)) {
-		pin_leave_index(pin);
-		dax_retarget_test_delay_end();
+	if (!dax_retarget_broken(DAX_BREAK_unmap))
 		pin_unmap(pin);
-	} else {
-		pin_unmap(pin);
-		dax_retarget_test_delay_end();
-		pin_leave_index(pin);
-	}
-
+	pin_leave_index(pin);
+	dax_retarget_hold(DAX_WINDOW_left_index);
 	account_end(pin);
+	if (WARN_ON_ONCE(pin->state == DAX_PIN_LIVE))
+		pin_unmap(pin);
 	iommu_put_pages_list(&pin->tables);
 	if (pin->scratch)
 		__free_page(pin->scratch);

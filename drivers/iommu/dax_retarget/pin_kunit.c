@@ -41,9 +41,10 @@ static struct fake_domain *to_fake(struct iommu_domain *domain)
 	return container_of(domain, struct fake_domain, domain);
 }
 
-static bool fake_supported(struct iommu_domain *domain, struct device *dev)
+static enum dax_retarget_refusal fake_refusal(struct iommu_domain *domain,
+					      struct device *dev)
 {
-	return true;
+	return DAX_RETARGET_REFUSAL_NONE;
 }
 
 static int fake_reserve(struct iommu_domain *domain, size_t size,
@@ -88,7 +89,7 @@ static void fake_sync(struct iommu_domain *domain,
 }
 
 static const struct iommu_retarget_ops fake_retarget_ops = {
-	.supported	= fake_supported,
+	.refusal	= fake_refusal,
 	.reserve	= fake_reserve,
 	.needed		= fake_needed,
 	.replace	= fake_replace,
@@ -700,32 +701,6 @@ static void revocation(struct kunit *test)
 	region_end(&two);
 }
 
-static void handles(struct kunit *test)
-{
-	struct bench *bench = test->priv;
-	struct region one = {}, two = {};
-
-	region_make(bench, &one, 0);
-	KUNIT_EXPECT_EQ(test, -1, one.pin->handle);
-	dax_pin_set_handle(0);
-	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
-	/* No pin is without a name: nothing to do */
-	dax_pin_set_handle(7);
-	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
-
-	region_make(bench, &two, 0);
-	dax_pin_change_handle("kunit", 0, 1);
-	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
-	KUNIT_EXPECT_EQ(test, 1, two.pin->handle);
-	dax_pin_change_handle("another", 0, 2);
-	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
-	dax_pin_change_handle("kunit", 0, 2);
-	KUNIT_EXPECT_EQ(test, 2, one.pin->handle);
-	KUNIT_EXPECT_EQ(test, 1, two.pin->handle);
-	region_end(&one);
-	region_end(&two);
-}
-
 static void accounting(struct kunit *test)
 {
 	struct bench *bench = test->priv;
@@ -827,7 +802,6 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(segment_boundary),
 	KUNIT_CASE(failed_map),
 	KUNIT_CASE(revocation),
-	KUNIT_CASE(handles),
 	KUNIT_CASE(accounting),
 	KUNIT_CASE(inode_goes_first),
 	KUNIT_CASE(device_goes_first),

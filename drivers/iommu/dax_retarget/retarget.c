@@ -41,7 +41,7 @@ void retarget_gather_flush(struct retarget_gather *gather)
 		struct iommu_domain *domain = gather->slot[i].domain;
 		struct iommu_iotlb_gather *iotlb = &gather->slot[i].iotlb;
 
-		if (!dax_retarget_broken(DAX_BREAK_FLUSH))
+		if (!dax_retarget_broken(DAX_BREAK_flush))
 			domain->ops->retarget->sync(domain, iotlb);
 		trace_dax_retarget_flush(domain, iotlb->start, iotlb->end);
 		atomic_long_inc(&gather->slot[i].stats->stat[DAX_STAT_FLUSHES]);

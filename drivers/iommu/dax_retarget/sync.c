@@ -44,7 +44,7 @@ unsigned long dax_pin_write_back_locked(struct dax_pin *pin,
 
 	if (!pin->writable || !pin->cached ||
 	    (pin->state != DAX_PIN_LIVE && pin->state != DAX_PIN_UNMAPPED) ||
-	    dax_retarget_broken(DAX_BREAK_SYNC))
+	    dax_retarget_broken(DAX_BREAK_write_back))
 		return 0;
 
 	for (i = dax_pin_find_extent(pin, first); i < pin->nr_extents; i++) {

@@ -24,23 +24,32 @@
 #include "../iommu-pages.h"
 #include "iommu.h"
 
-static bool intel_retarget_supported(struct iommu_domain *domain,
-				     struct device *dev)
+static enum dax_retarget_refusal
+intel_retarget_refusal(struct iommu_domain *domain, struct device *dev)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 
+	if (!info)
+		return DAX_RETARGET_REFUSAL_NO_REPLACE;
+	if (dmar_domain->use_first_level)
+		return DAX_RETARGET_REFUSAL_FIRST_LEVEL;
+	if (dmar_domain->nested_parent)
+		return DAX_RETARGET_REFUSAL_NESTED;
+	/* A flush by register, without queued invalidation, does not drain */
+	if (!info->iommu->qi || !cap_write_drain(info->iommu->cap) ||
+	    !cap_read_drain(info->iommu->cap))
+		return DAX_RETARGET_REFUSAL_NO_DRAIN;
+	/* A hypervisor that shadows the table unmaps an entry to replace it */
+	if (cap_caching_mode(info->iommu->cap))
+		return DAX_RETARGET_REFUSAL_CACHING_MODE;
 	/*
-	 * Caching mode: a hypervisor that shadows the table replaces an entry by
-	 * unmapping it first. ATS: a device that does not answer an invalidation
-	 * of its own cache would make the flush spin for ever. Without queued
-	 * invalidation the flush does not drain.
+	 * A device that does not answer an invalidation of its own cache makes
+	 * the flush spin for ever.
 	 */
-	return info && info->iommu->qi && !dmar_domain->use_first_level &&
-	       !dmar_domain->nested_parent &&
-	       cap_write_drain(info->iommu->cap) &&
-	       cap_read_drain(info->iommu->cap) &&
-	       !cap_caching_mode(info->iommu->cap) && !info->ats_enabled;
+	if (info->ats_enabled)
+		return DAX_RETARGET_REFUSAL_ATS;
+	return DAX_RETARGET_REFUSAL_NONE;
 }
 
 /* The entry that translates @pfn, at whatever level, and that level */
@@ -232,7 +241,7 @@ static void intel_retarget_sync(struct iommu_domain *domain,
 }
 
 const struct iommu_retarget_ops intel_retarget_ops = {
-	.supported	= intel_retarget_supported,
+	.refusal	= intel_retarget_refusal,
 	.reserve	= intel_retarget_reserve,
 	.needed		= intel_retarget_needed,
 	.replace	= intel_retarget_replace,

@@ -5,8 +5,10 @@
 #if !defined(_TRACE_DAX_RETARGET_H) || defined(TRACE_HEADER_MULTI_READ)
 #define _TRACE_DAX_RETARGET_H
 
+#include <linux/dax_retarget_refusals.h>
 #include <linux/device.h>
 #include <linux/tracepoint.h>
+#include <uapi/linux/dax_retarget_netlink.h>
 
 #ifndef _TRACE_DAX_RETARGET_REASONS
 #define _TRACE_DAX_RETARGET_REASONS
@@ -18,17 +20,18 @@
 #endif
 
 TRACE_EVENT(dax_pin_refused,
-	TP_PROTO(struct device *dev, const char *reason),
-	TP_ARGS(dev, reason),
+	TP_PROTO(struct device *dev, enum dax_retarget_refusal refusal),
+	TP_ARGS(dev, refusal),
 	TP_STRUCT__entry(
 		__string(dev, dev ? dev_name(dev) : "none")
-		__string(reason, reason)
+		__field(int, refusal)
 	),
 	TP_fast_assign(
 		__assign_str(dev);
-		__assign_str(reason);
+		__entry->refusal = refusal;
 	),
-	TP_printk("dev=%s reason=\"%s\"", __get_str(dev), __get_str(reason))
+	TP_printk("dev=%s reason=\"%s\"", __get_str(dev),
+		  __print_symbolic(__entry->refusal, DAX_RETARGET_REFUSALS))
 );
 
 TRACE_EVENT(dax_pin_register,
