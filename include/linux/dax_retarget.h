@@ -2,18 +2,20 @@
 /*
  * Long-term DMA to files on persistent memory (fsdax)
  *
- * A pin lets a device reach pages of an fsdax file for as long as it likes,
- * without a page reference. When the file system takes such a page back, it
- * calls a hook, and the device's IOVA for the page is pointed at a scratch page
- * in the IOMMU. See drivers/iommu/dax_retarget/pin.c for the life of a pin.
+ * A pin lets a device reach pages of an fsdax file for any time, without a page
+ * reference. When the file system takes such a page back, the file system calls a
+ * hook, and the hook points the device's IOVA for the page at a scratch page. See
+ * fs/dax/pin.c for the life of a pin.
  *
- * Three parties meet here: consumers, which make pins (RDMA umem); file systems
- * and the mm, which call the hooks; IOMMU drivers, which replace live entries.
+ * Two parties meet here: consumers, which make pins (RDMA umem), and file systems
+ * and the mm, which call the hooks. What an IOMMU driver offers is struct
+ * iommu_retarget_ops in linux/iommu.h.
  */
 #ifndef _LINUX_DAX_RETARGET_H
 #define _LINUX_DAX_RETARGET_H
 
 #include <linux/jump_label.h>
+#include <linux/mm.h>
 #include <linux/types.h>
 
 struct address_space;
@@ -49,11 +51,11 @@ long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
 			unsigned long nr_pages, unsigned int gup_flags,
 			struct page **pages);
 bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index);
-bool dax_pin_is_empty(struct dax_pin *pin);
+struct dax_pin *dax_pin_complete(struct dax_pin *pin);
 int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 			unsigned long attrs);
 void dax_pin_end(struct dax_pin *pin);
-void dax_pin_free(struct dax_pin *pin);
+void dax_pin_put(struct dax_pin *pin);
 
 /* For file systems and the mm; callers test mapping_dax_pinned() first */
 void dax_retarget_range(struct address_space *mapping, loff_t lstart,
@@ -63,7 +65,7 @@ void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff);
 void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
 			 loff_t lend);
 
-/* The same; callers test dax_retarget_enabled() first */
+/* For file systems and the mm; callers test dax_retarget_enabled() first */
 void dax_retarget_pagemap(struct dev_pagemap *pgmap);
 void dax_pins_sync_super(struct super_block *sb);
 void dax_pins_memory_failure(unsigned long pfn);
@@ -97,7 +99,7 @@ static inline long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
 				      unsigned int gup_flags,
 				      struct page **pages)
 {
-	return 0;
+	return pin_user_pages_fast(start, nr_pages, gup_flags, pages);
 }
 
 static inline bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index)
@@ -105,9 +107,9 @@ static inline bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index)
 	return false;
 }
 
-static inline bool dax_pin_is_empty(struct dax_pin *pin)
+static inline struct dax_pin *dax_pin_complete(struct dax_pin *pin)
 {
-	return true;
+	return NULL;
 }
 
 static inline int dax_pin_map_sgtable(struct dax_pin *pin,
@@ -121,7 +123,7 @@ static inline void dax_pin_end(struct dax_pin *pin)
 {
 }
 
-static inline void dax_pin_free(struct dax_pin *pin)
+static inline void dax_pin_put(struct dax_pin *pin)
 {
 }
 

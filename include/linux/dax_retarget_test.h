@@ -2,10 +2,10 @@
 /*
  * Steps of DAX retarget that a test can leave out, hold up or have fail
  *
- * A test shows that it notices a fault by making one. The two tables below are
- * all there is to add to: each name becomes a constant here and a file in
- * dax_retarget/ of debugfs. Without CONFIG_DAX_RETARGET_TEST nothing of it is
- * built.
+ * A test shows that it notices a fault by making the fault. To add a fault, add
+ * its name to one of the two tables below: each name becomes a constant and a
+ * file in dax_retarget/ of debugfs. Without CONFIG_DAX_RETARGET_TEST no step
+ * can be left out.
  */
 #ifndef _LINUX_DAX_RETARGET_TEST_H
 #define _LINUX_DAX_RETARGET_TEST_H
@@ -51,12 +51,14 @@ struct dentry;
 enum dax_retarget_breakage {
 	DAX_RETARGET_BREAKAGES(DAX_RETARGET_ENUM)
 };
+
 #undef DAX_RETARGET_ENUM
 
 #define DAX_RETARGET_ENUM(name) DAX_WINDOW_##name,
 enum dax_retarget_window {
 	DAX_RETARGET_WINDOWS(DAX_RETARGET_ENUM)
 };
+
 #undef DAX_RETARGET_ENUM
 
 #ifdef CONFIG_DAX_RETARGET_TEST

@@ -2,15 +2,15 @@
 /*
  * DAX retarget: switches that break it, for tests that must notice
  *
- * In dax_retarget/ of debugfs: a file for each breakage in "break", which leaves
- * its step out, and for each window in "delay_ms", which holds it open. The
- * tables are in linux/dax_retarget_test.h. "fail_dax_retarget" has steps fail
- * that can fail, as CONFIG_FAULT_INJECTION does with allocations, and
- * "steps_failed" counts them.
+ * In dax_retarget/ of debugfs, "break" has a file for each breakage: the file
+ * leaves a step out. "delay_ms" has a file for each window: the file holds the
+ * window open. The tables are in linux/dax_retarget_test.h. "fail_dax_retarget"
+ * makes steps fail that can fail, as CONFIG_FAULT_INJECTION does with
+ * allocations, and "steps_failed" counts the steps that failed.
  *
- * ALLOW_ERROR_INJECTION() would not do for that: it fails a function from a
- * breakpoint's handler, which runs as an NMI, where should_fail() does not look
- * at the task's fail-nth.
+ * ALLOW_ERROR_INJECTION() cannot replace "fail_dax_retarget": it fails a
+ * function from a breakpoint's handler, which runs as an NMI, where
+ * should_fail() does not look at the task's fail-nth.
  */
 
 #include <linux/atomic.h>
@@ -35,7 +35,7 @@ static DECLARE_FAULT_ATTR(fail_dax_retarget);
  * dax_retarget_broken - is a step to be left out?
  * @step: the step
  *
- * In no namespace, as hooks in modules need nothing else from here.
+ * Exported without a namespace, for the hooks in modules of file systems.
  *
  * Context: any
  * Return: true if a test asked for it

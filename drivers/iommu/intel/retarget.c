@@ -6,12 +6,12 @@
  * that differs in the address only: hardware that walks the table finds the old
  * page or the new one. A large entry is first split: a table of 512 equivalent
  * entries is filled, made visible, and put in the entry's place by the same
- * kind of exchange. This alone changes no translation, so that it does no harm
- * if hardware holds some of both sizes for a while; frames are changed only when
- * a flush has removed the large ones.
+ * kind of exchange. The split alone changes no translation, so hardware may
+ * hold translations of both sizes for a while. Frames are changed only after a
+ * flush has removed the large translations.
  *
- * No lock is needed, as nowhere in VT-d: the caller owns the range, and a table
- * that holds an entry of it is not freed.
+ * No lock is needed, as elsewhere in the VT-d driver: the caller owns the
+ * range, and a table that holds an entry of the range is not freed.
  */
 
 #include <linux/align.h>
@@ -88,7 +88,7 @@ static struct dma_pte *take_table(struct list_head *tables)
 	return page_address(page);
 }
 
-/* Replace large entry @pte of @level by a table that says the same */
+/* Replace large entry @pte of @level by a table with the same translations */
 static bool split_leaf(struct dmar_domain *domain, struct dma_pte *pte,
 		       int level, struct list_head *tables)
 {
@@ -207,7 +207,7 @@ static unsigned long intel_retarget_needed(struct iommu_domain *domain,
 			need += 1 + BIT(VTD_STRIDE_SHIFT);
 		else if (level == 2)
 			need++;
-		/* A table of small entries needs nothing: go on behind it */
+		/* A table of small entries is not split: go on behind it */
 		iova = ALIGN(iova + 1, level_size(max(level, 2)) <<
 				       VTD_PAGE_SHIFT);
 	}
@@ -217,7 +217,7 @@ static unsigned long intel_retarget_needed(struct iommu_domain *domain,
 static int intel_retarget_reserve(struct iommu_domain *domain, size_t size,
 				  struct list_head *tables)
 {
-	/* All of it in 2M entries, these in tables that were 1G entries */
+	/* At most: one for each 2M entry, and one for each 1G entry */
 	unsigned long n = (size >> 21) + (size >> 30);
 	void *table;
 

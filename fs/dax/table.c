@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: whose a pin is
+ * DAX retarget: the table of pins, and their owners
  *
- * A table of the pins that have pages, for administrators who ask who holds a
- * file. It is nothing the protocol depends on: a pin enters it with its first
- * page and leaves it at its end. References keep no more than the structure.
+ * The table has the pins that have pages, so that an administrator can find the
+ * processes that hold a file. The protocol does not depend on the table. A pin
+ * enters the table with its first page and leaves the table at the pin's end. A
+ * reference keeps the structure of a pin, and nothing else of the pin.
  */
 
 #include <linux/cred.h>
 #include <linux/dax_retarget.h>
+#include <linux/export.h>
 #include <linux/pid.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -23,7 +25,7 @@ static u32 next_id;
 
 /**
  * dax_pin_publish - enter a pin in the table
- * @pin: a pin that gets its first page
+ * @pin: a pin that gets its first page, after retarget_region_prepare()
  *
  * Context: the task that registers the pin, which becomes its owner. May sleep.
  * Return: 0 or -ENOMEM
@@ -33,9 +35,6 @@ int dax_pin_publish(struct dax_pin *pin)
 	struct task_struct *leader = current->group_leader;
 	int ret;
 
-	pin->stats = dax_device_stats(dev_name(pin->dev));
-	if (!pin->stats)
-		return -ENOMEM;
 	pin->cred = get_current_cred();
 	pin->owner = get_pid(task_tgid(current));
 	pin->owner_start = leader->start_boottime;
@@ -53,7 +52,7 @@ int dax_pin_publish(struct dax_pin *pin)
 		return ret;
 	}
 
-	dax_pin_count(pin, DAX_STAT_PINS, 1);
+	retarget_region_count(&pin->region, RETARGET_STAT_PINS, 1);
 	return 0;
 }
 
@@ -69,7 +68,7 @@ void dax_pin_unpublish(struct dax_pin *pin)
 		return;
 
 	xa_erase(&pins, pin->id);
-	dax_pin_count(pin, DAX_STAT_PINS, -1);
+	retarget_region_count(&pin->region, RETARGET_STAT_PINS, -1);
 }
 
 /**
@@ -93,21 +92,20 @@ struct dax_pin *dax_pin_get_next(unsigned long id)
 }
 
 /**
- * dax_pin_put - drop a reference to the structure of a pin
- * @pin: the pin
+ * dax_pin_put - drop a reference to a pin
+ * @pin: the pin, or %NULL; after dax_pin_end() if the reference is the consumer's
  *
  * Context: may sleep
  */
 void dax_pin_put(struct dax_pin *pin)
 {
-	if (!refcount_dec_and_test(&pin->refs))
+	if (!pin || !refcount_dec_and_test(&pin->refs))
 		return;
 	if (pin->cred)
 		put_cred(pin->cred);
 	put_pid(pin->owner);
-	kvfree(pin->extents);
-	kvfree(pin->retargeted);
-	put_device(pin->dev);
+	retarget_region_free(&pin->region);
 	kfree(pin->consumer);
 	kfree(pin);
 }
+EXPORT_SYMBOL_NS_GPL(dax_pin_put, DAX_RETARGET);
