@@ -69,7 +69,7 @@ static bool wanted(void)
 
 /**
  * dax_event_place_init - say which file an event is about
- * @place: gets the file, and its path if anybody listens
+ * @place: gets the file, and its path if the events have a subscriber
  * @file: the file
  *
  * Context: does not sleep
@@ -111,7 +111,7 @@ static void describe(struct dax_event *event, struct dax_pin *pin)
  * @last: index of the last page
  * @place: the file
  * @reason: why
- * @count: pages of them that were taken back, or failed
+ * @count: number of these pages that were taken back, or failed
  *
  * Context: under the region's mutex. Does not sleep.
  */
@@ -155,7 +155,7 @@ out:
 /**
  * dax_event_totals - read the counters of events
  * @all: gets the number of events since boot
- * @missed: gets how many of them could not be sent
+ * @missed: gets the number of events that could not be sent
  *
  * Context: any but interrupts
  */
@@ -168,7 +168,7 @@ void dax_event_totals(u64 *all, u64 *missed)
 }
 
 /**
- * dax_event_listen - say where events go
+ * dax_event_listen - set the listener for events
  * @to: the only listener, for good
  *
  * Context: at boot

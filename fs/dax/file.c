@@ -157,7 +157,7 @@ void dax_pinned_file_detach(struct address_space *mapping)
 /**
  * dax_pinned_file_path - find a name of a pinned file
  * @file: the file
- * @buf: memory for it
+ * @buf: memory for the name
  * @size: of @buf
  * @path: gets the name, from the root of the file system, or %NULL if no known
  *	  name fits
@@ -214,7 +214,7 @@ bool dax_pinned_file_is_of(struct dax_pinned_file *file, struct super_block *sb)
 }
 
 /**
- * dax_pinned_files_write_to - has a file system a file with pins for writing?
+ * dax_pinned_files_write_to - does a file of a file system have write pins?
  * @sb: the file system
  *
  * Context: any but interrupts

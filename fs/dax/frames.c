@@ -2,8 +2,8 @@
 /*
  * DAX retarget: persistent memory that goes away, or fails
  *
- * The mm names the memory by page frame. Both are rare, so the functions walk all
- * files with pins, and no index of frames is kept.
+ * The mm names the memory by page frame. Both events are rare, so the functions
+ * walk all files with pins, and no index of frames is kept.
  */
 
 #include <linux/dax_retarget.h>

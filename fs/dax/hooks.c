@@ -2,9 +2,9 @@
 /*
  * DAX retarget: what file systems and the mm call when pages leave a file
  *
- * A hook takes the pages back from every device that reaches them, whichever pin
- * the device reaches them by, and returns when no DMA reaches them any more. The
- * pages are found by their offset in the file.
+ * A hook takes the pages back from every pin that has them, and returns when no
+ * DMA reaches the pages any more. The pages are found by their offset in the
+ * file.
  */
 
 #include <linux/dax_retarget.h>

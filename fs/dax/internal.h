@@ -2,14 +2,14 @@
 /*
  * DAX retarget: what the files of this folder share
  *
- * A pin is a region (linux/iommu_retarget.h), the ranges of files that its pages
- * are of, and its owner. Who calls whom, from the top:
+ * A pin is a region (linux/iommu_retarget.h), the ranges of files with the
+ * region's pages, and an owner. The order of calls, from the top:
  *
  *   netlink.c, netlink_event.c   administration
  *   revoke.c
  *   hooks.c, frames.c, unbind.c, sync.c     file systems, the mm, the device core
  *   register.c, pin.c            consumers
- *   event.c, table.c, range.c    notes for administrators; the index
+ *   event.c, table.c, range.c    events, the table of pins, the index
  *   file.c
  *
  * Lock order, with the locks of the callers:
@@ -17,8 +17,8 @@
  *   mmap_lock > invalidate_lock > dax_pinned_file.rwsem > retarget_region.mutex
  *     > locks of the DMA API and the IOMMU driver
  *
- * A hook may run in reclaim (eviction of an inode), so nothing is allocated
- * under rwsem, and only with memalloc_nofs under a region's mutex.
+ * A hook may run in reclaim (eviction of an inode). So no code allocates under
+ * rwsem, and code that allocates under a region's mutex uses memalloc_nofs.
  */
 #ifndef _FS_DAX_INTERNAL_H
 #define _FS_DAX_INTERNAL_H
@@ -50,8 +50,8 @@ struct super_block;
  * @owner_start: when it started, in nanoseconds since boot
  * @comm: its name
  * @created: when the pin got its first page, in nanoseconds since boot
- * @revoked: last request of revocation that took pages from it; requests come
- *           one at a time
+ * @revoked: last request of revocation that took pages from the pin; requests
+ *           come one at a time
  */
 struct dax_pin {
 	struct retarget_region region;
@@ -102,7 +102,7 @@ struct dax_pin_range {
  *         no pin, hence no domain, goes away in between. For write also to
  *         wait for such hooks, before a domain may go.
  * @ranges: struct dax_pin_range by page offset
- * @nr_writable: how many of them are of pins for writing
+ * @nr_writable: number of ranges of pins for writing
  * @refs: one for each range and each running hook
  * @mapping: the file's pages; %NULL once the inode is gone. Protected by the
  *           lock of the table of files.
@@ -163,8 +163,8 @@ dax_to_pin_range(struct interval_tree_node *node)
  * @first: first page offset
  * @last: last page offset
  *
- * In order of their first page offset. What @range and the range of the file
- * have in common tells dax_pin_range_clip().
+ * In order of their first page offset. dax_pin_range_clip() tells what @range
+ * and the range of the file have in common.
  */
 #define for_each_dax_pin_range(range, file, first, last)		      \
 	for ((range) = dax_to_pin_range(interval_tree_iter_first(	      \
@@ -206,7 +206,7 @@ unsigned long dax_pins_take_frames(unsigned long pfn, unsigned long nr);
 void dax_pins_leave_device(struct device *dev);
 
 /**
- * struct dax_event_place - where in which file
+ * struct dax_event_place - a place in a file
  * @dev: block device of the file system
  * @ino: inode number
  * @offset: first byte
@@ -263,8 +263,8 @@ struct dax_event {
 
 /**
  * struct dax_event_listener - where events go
- * @wanted: does anybody listen? In any context.
- * @send: send an event; may sleep. Returns false if it could not be made.
+ * @wanted: do the events have a subscriber? Called in any context.
+ * @send: send an event; may sleep. Returns false if the message was not made.
  */
 struct dax_event_listener {
 	bool (*wanted)(void);
@@ -294,7 +294,7 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
 /**
  * struct dax_revocation - an administrator's request to take pages back
  * @number: of the request
- * @allowed: may the pin be taken from? Sees pins that match all else.
+ * @allowed: may pages of the pin be taken? Called for pins that match all else.
  * @data: for @allowed
  * @id: of the pin, or 0
  * @device: name of the device, or %NULL

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: what administrators ask for
+ * DAX retarget: the requests of administrators
  *
  * The requests of the generic netlink family "dax-retarget", which is described
  * in Documentation/netlink/specs/dax-retarget.yaml. This file fills the answers

@@ -2,8 +2,8 @@
 /*
  * DAX retarget: send events to administrators
  *
- * The events of the generic netlink family "dax-retarget", see event.c for where
- * they come from and netlink.c for the rest of the family.
+ * The events of the generic netlink family "dax-retarget". event.c has the ring
+ * of events, and netlink.c the rest of the family.
  */
 
 #include <linux/dax_retarget.h>

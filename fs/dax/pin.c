@@ -139,7 +139,9 @@ int dax_pin_prepare(struct dax_pin *pin, unsigned long nr)
 	return pin->id ? 0 : dax_pin_publish(pin);
 }
 
-/* The memory of the frames may go now: dax_retarget_pagemap() takes them back */
+/*
+ * The memory may be removed now: dax_retarget_pagemap() takes its frames back
+ */
 static void put_pgmaps(struct dax_pin *pin)
 {
 	struct dax_pin_range *range;
@@ -151,7 +153,7 @@ static void put_pgmaps(struct dax_pin *pin)
 }
 
 /**
- * dax_pin_limit_batch - limit what becomes one entry of a scatterlist
+ * dax_pin_limit_batch - limit the size of an entry of a scatterlist
  * @pin: pin of the region, or %NULL
  * @start: user address of the next page of the region
  * @nr_pages: number of pages wanted; lowered if need be
@@ -193,8 +195,8 @@ EXPORT_SYMBOL_NS_GPL(dax_pin_owns_page, DAX_RETARGET);
  * @pin: pin of the region, or %NULL
  *
  * Context: process context. May sleep.
- * Return: @pin; or %NULL if none of the region's pages is of a DAX file, and @pin
- *	   is gone then
+ * Return: @pin; or %NULL if none of the region's pages is of a DAX file. @pin is
+ *	   freed then.
  */
 struct dax_pin *dax_pin_complete(struct dax_pin *pin)
 {

@@ -273,7 +273,9 @@ static void no_device(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, dax_pin_create(NULL, 0, 1, true, "kunit"));
 }
 
-/* Every function for consumers takes NULL: memory that is pinned as ever */
+/*
+ * Every function for consumers takes NULL: a region without pages of DAX files
+ */
 static void no_pin(struct kunit *test)
 {
 	unsigned int max_segment = 123;
@@ -288,7 +290,7 @@ static void no_pin(struct kunit *test)
 	dax_pin_put(NULL);
 }
 
-/* A pin that got no page is gone once its region is complete */
+/* A pin without a page is freed once its region is complete */
 static void no_page(struct kunit *test)
 {
 	struct bench *bench = test->priv;
@@ -313,7 +315,9 @@ static void index_of_ranges(struct kunit *test)
 	pin = region.pin;
 	region_add(bench, &region, 0, 8, 0);
 	KUNIT_EXPECT_TRUE(test, mapping_dax_pinned(file_of(bench)));
-	/* Goes on where the first ends: one range */
+	/*
+	 * The second range begins where the first ends: they become one range
+	 */
 	region_add(bench, &region, 8, 8, 8);
 	KUNIT_EXPECT_TRUE(test, list_is_singular(&pin->ranges));
 	/* In the file, but not in the region; then in the region only */

@@ -3,8 +3,8 @@
  * DAX retarget: how pages get pinned
  *
  * The walk of VMAs and page faults. Pages of a file enter the index before they
- * are looked up, so that a hook finds them from the first moment on; what cannot
- * be pinned leaves it again.
+ * are looked up, so that a hook finds the pages from the first moment on. Pages
+ * that cannot be pinned leave the index again.
  */
 
 #include <linux/dax.h>
@@ -123,7 +123,7 @@ static bool keep_pgmap(struct dax_pin_range *range, struct page *page)
 	return range->pgmap;
 }
 
-/* How many of the pages, from the first, may the pin have? */
+/* The number of pages, from the first page on, that the pin may have */
 static long count_good(struct dax_pin *pin, struct address_space *mapping,
 		       pgoff_t pgoff, struct dax_device *dax_dev,
 		       struct page **pages, long found)

@@ -2,9 +2,10 @@
 /*
  * DAX retarget: make durable what devices wrote
  *
- * fsync and syncfs look for what the CPU wrote. Nothing tells them what a device
- * wrote, so what pins for writing can have written is written back as well. For
- * the same reason a file system with such pins is not read-only.
+ * fsync and syncfs look for pages that the CPU dirtied. No record exists of
+ * what a device wrote, so all pages of pins for writing are written back as
+ * well. A file system with such pins refuses a read-only remount, since devices
+ * go on writing.
  */
 
 #include <linux/blkdev.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: a device loses its driver
+ * DAX retarget: a driver is unbound from a device
  *
  * The pins of the device have ended by then, unless the driver failed to destroy
  * a memory region and left the region behind, as some drivers do when the device

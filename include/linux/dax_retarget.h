@@ -7,9 +7,9 @@
  * hook, and the hook points the device's IOVA for the page at a scratch page. See
  * fs/dax/pin.c for the life of a pin.
  *
- * Two parties meet here: consumers, which make pins (RDMA umem), and file systems
- * and the mm, which call the hooks. What an IOMMU driver offers is struct
- * iommu_retarget_ops in linux/iommu.h.
+ * Two parties meet here: consumers, which make pins (RDMA umem), and file
+ * systems and the mm, which call the hooks. IOMMU drivers offer struct
+ * iommu_retarget_ops of linux/iommu.h.
  */
 #ifndef _LINUX_DAX_RETARGET_H
 #define _LINUX_DAX_RETARGET_H

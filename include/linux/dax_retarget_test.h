@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Steps of DAX retarget that a test can leave out, hold up or have fail
+ * Steps of DAX retarget that a test can leave out, hold up or make fail
  *
  * A test shows that it notices a fault by making the fault. To add a fault, add
  * its name to one of the two tables below: each name becomes a constant and a

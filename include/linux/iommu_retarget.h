@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a device reaches of a region of memory, and taking it back
+ * Regions of memory that a device reaches, and how to take pages back
  *
  * The wall between fs/dax/, which knows files, and drivers/iommu/dax_retarget/,
- * which knows devices, IOMMU domains and page frames. Calls go from the first to
- * the second only, through this header.
+ * which knows devices, IOMMU domains and page frames. fs/dax/ calls
+ * drivers/iommu/dax_retarget/ through this header, and never the other way
+ * round.
  *
- * Pages are named by their index from the start of the region, which may hold
- * other memory as well: only the pages in the extents belong to the region. A
- * "last" page is within its range, an "end" is behind it.
+ * A page is named by its index from the start of the region. The consumer's
+ * region may hold other memory as well: only the pages in the extents belong to
+ * struct retarget_region. A "last" page is within its range, an "end" is behind
+ * it.
  */
 #ifndef _LINUX_IOMMU_RETARGET_H
 #define _LINUX_IOMMU_RETARGET_H
@@ -44,7 +46,7 @@ enum retarget_state {
 	RETARGET_DEAD,
 };
 
-/* Counters of what exists now, then of what happened since boot */
+/* First the counters of what exists now, then the counters since boot */
 enum retarget_stat {
 	RETARGET_STAT_PINS,
 	RETARGET_STAT_FILES,
@@ -97,7 +99,7 @@ struct retarget_extent {
  * @nr_pages: pages of the whole region
  * @scratch: zeroed page, of this region only, that replaces pages taken back
  * @tables: reserved page table pages
- * @nr_tables: how many there were when the region became live
+ * @nr_tables: number of elements of @tables when the region became live
  * @retargeted: a bit for each page of the region that was taken back. A bitmap
  *              and not a set of intervals, since a hook cannot allocate.
  * @extents: frames, in order of index

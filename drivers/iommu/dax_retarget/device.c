@@ -3,8 +3,8 @@
  * DAX retarget: which devices qualify
  *
  * A device qualifies if an IOMMU translates its DMA, if entries of its domain
- * can be replaced while the device uses them, and if nothing but the IOMMU keeps
- * or copies what an IOVA leads to.
+ * can be replaced while the device uses them, and if only the IOMMU keeps
+ * translations and no bounce buffer copies the data.
  */
 
 #include <linux/crash_dump.h>
@@ -17,7 +17,7 @@
 
 /**
  * retarget_device_refusal - why does a device not qualify?
- * @dev: the device; %NULL for one without DMA of its own
+ * @dev: the device; %NULL if the CPU moves the data
  * @domain: its IOMMU domain, or %NULL
  *
  * Context: a driver is bound to @dev, so that its domain stays

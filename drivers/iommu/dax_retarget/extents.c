@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: which page frames the pages of a region are
+ * DAX retarget: the page frames of a region
  *
  * The frames are noted while the region registers, as runs in order of index.
- * They do not change afterwards: a page that is taken back keeps its place.
+ * The runs do not change afterwards: a page that is taken back keeps its place.
  */
 
 #include <linux/iommu_retarget.h>
 #include <linux/mm.h>
 
 /**
- * retarget_region_add_frames - note which frames pages of a region are
+ * retarget_region_add_frames - note the page frames of pages of a region
  * @region: a region that registers, after retarget_region_prepare()
  * @first: index of the first page, above all that were noted before
  * @pages: the pages
@@ -75,7 +75,7 @@ retarget_region_find(const struct retarget_region *region, unsigned long index)
 }
 
 /**
- * retarget_region_owns - is a page of a region one of its extents'?
+ * retarget_region_owns - is a page in one of the extents of a region?
  * @region: the region
  * @index: index of the page
  *

@@ -2,9 +2,9 @@
 /*
  * DAX retarget: map a region for a device, and unmap it
  *
- * The DMA API maps; what is here sees to it that the region is one run of IOVAs,
- * that pages which were taken back meanwhile lead to scratch, and that no
- * translation is left at the end.
+ * The DMA API maps the region. The functions here check that the region is one
+ * run of IOVAs, point pages that were taken back meanwhile at scratch, and make
+ * sure that no translation is left at the end.
  */
 
 #include <linux/bitmap.h>
@@ -18,7 +18,7 @@
 #include <trace/events/dax_retarget.h>
 
 /**
- * retarget_region_limit_batch - limit what becomes one entry of a scatterlist
+ * retarget_region_limit_batch - limit the size of an entry of a scatterlist
  * @region: the region
  * @index: index of the next page
  * @nr_pages: number of pages wanted; lowered if need be
@@ -123,7 +123,9 @@ static void trim_tables(struct retarget_region *region)
 	list_splice(&kept, &region->tables);
 }
 
-/* Hooks marked pages that had no entry yet. The device knows no IOVA yet. */
+/*
+ * Hooks marked pages before there was an entry. The device knows no IOVA yet.
+ */
 static unsigned long apply_marks(struct retarget_region *region)
 {
 	struct retarget_gather gather;
@@ -169,7 +171,7 @@ static int map_locked(struct retarget_region *region, struct sg_table *sgt,
  *	 retarget_region_limit_batch() has seen
  * @attrs: attributes for dma_map_sgtable()
  *
- * Pages that were taken back since they were registered are mapped as scratch.
+ * Pages that were taken back since their registration are mapped as scratch.
  *
  * Context: process context; the device knows no IOVA of the region yet. May
  *	    sleep.
@@ -195,7 +197,7 @@ int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
 		return ret;
 
 	mutex_lock(&region->mutex);
-	/* Reclaim may evict an inode, whose hook would take this very mutex */
+	/* Reclaim may evict an inode, and the hook would take this mutex */
 	nofs = memalloc_nofs_save();
 	ret = map_locked(region, sgt, attrs);
 	memalloc_nofs_restore(nofs);
@@ -225,8 +227,8 @@ bool retarget_region_unmap_locked(struct retarget_region *region)
  * retarget_region_unmap - take a region from its device
  * @region: a region in any phase
  *
- * When it returns, no translation is left, what the device wrote is written back,
- * and hooks have nothing to do with the region.
+ * When the function returns, no translation is left, what the device wrote is
+ * written back, and hooks ignore the region.
  *
  * Context: process context; the device has been told to stop. May sleep, does
  *	    not allocate.

@@ -2,9 +2,9 @@
 /*
  * DAX retarget: the memory of a region
  *
- * What a hook needs is allocated while the region registers, since a hook cannot
- * allocate: a bitmap of the pages taken back, the scratch page, and space for
- * the extents. Page tables for splitting are reserved by map.c.
+ * A hook cannot allocate. So all memory that a hook needs is allocated while
+ * the region registers: a bitmap of the pages taken back, the scratch page, and
+ * space for the extents. map.c reserves the page tables for splitting.
  */
 
 #include <linux/bitmap.h>
@@ -67,12 +67,12 @@ static int grow_extents(struct retarget_region *region, unsigned long nr)
 }
 
 /**
- * retarget_region_prepare - allocate what registering more pages takes
+ * retarget_region_prepare - allocate the memory that registering pages takes
  * @region: a region that registers
  * @nr: number of pages to come
  *
- * Most regions have no page of a DAX file, so that retarget_region_init()
- * allocates nothing.
+ * retarget_region_init() allocates nothing, since most regions have no page of
+ * a DAX file.
  *
  * Context: the task that registers the region. May sleep.
  * Return: 0 or -ENOMEM
@@ -100,10 +100,10 @@ int retarget_region_prepare(struct retarget_region *region, unsigned long nr)
 }
 
 /**
- * retarget_region_release - give back what a device had of a region
- * @region: a region that no hook knows any more
+ * retarget_region_release - free the scratch page and the reserved page tables
+ * @region: a region that no hook finds any more
  *
- * Which pages belong to the region stays known until retarget_region_free().
+ * retarget_region_owns() stays valid until retarget_region_free().
  *
  * Context: may sleep
  */
@@ -114,7 +114,9 @@ void retarget_region_release(struct retarget_region *region)
 	mutex_lock(&region->mutex);
 	mapped = retarget_region_unmap_locked(region);
 	mutex_unlock(&region->mutex);
-	/* Too late: blocks could be freed under a translation that works */
+	/*
+	 * Unmapped too late: a block may have been freed under the translation
+	 */
 	WARN_ON_ONCE(mapped);
 
 	if (region->stats) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: replace what IOVAs of a region lead to, and flush
+ * DAX retarget: replace the translations of a region's IOVAs, and flush
  *
  * A hook first replaces the entries of all regions that overlap its range, then
  * flushes each domain once. In between, a page counts as taken back while the
@@ -190,7 +190,7 @@ unsigned long retarget_region_take_frames(struct retarget_region *region,
  * @region: a region that has just become live
  * @gather: collects the flush, which the caller does
  *
- * While a pin registers, it has no entry that a hook could replace, so the hook
+ * A region that registers has no entry that a hook could replace, so the hook
  * marks the page.
  *
  * Context: under @region's mutex; the device does not know an IOVA yet
@@ -210,7 +210,7 @@ void retarget_region_apply_marks(struct retarget_region *region,
 }
 
 /**
- * retarget_region_unmark - forget that pages were taken back
+ * retarget_region_unmark - clear the marks of pages that were given up
  * @region: a region that registers
  * @first: index of the first page
  * @last: index of the last page

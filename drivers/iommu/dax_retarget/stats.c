@@ -2,9 +2,9 @@
 /*
  * DAX retarget: counters
  *
- * Read from dax_retarget/stats in debugfs: a name and a number a line. The
- * first group is what exists now and goes back to zero with the last pin; the
- * second counts from boot.
+ * dax_retarget/stats in debugfs has a name and a number on each line. The first
+ * group counts what exists now, and goes back to zero with the last pin. The
+ * second group counts from boot.
  */
 
 #include <linux/atomic.h>
@@ -35,7 +35,7 @@ static const char * const names[RETARGET_STAT_NR] = {
 };
 
 /**
- * retarget_stat_add - count
+ * retarget_stat_add - add to a counter
  * @stat: which counter
  * @value: what to add to it
  *
@@ -47,7 +47,8 @@ void retarget_stat_add(enum retarget_stat stat, long value)
 }
 
 /**
- * retarget_region_count - count for a region's device, and for all
+ * retarget_region_count - add to the counter of a region's device, and to the
+ * sum
  * @region: a region with pages
  * @stat: which counter
  * @value: what to add to it
@@ -66,13 +67,15 @@ void retarget_region_count(struct retarget_region *region,
  * @name: of the device
  *
  * Context: any
- * Return: the counters, or %NULL if it never had a pin
+ * Return: the counters, or %NULL if the device never had a pin
  */
 const struct retarget_stats *retarget_stats_find(const char *name)
 {
 	struct retarget_stats *device;
 
-	/* With retarget_stats_get(): what is in the list is complete */
+	/*
+	 * Pairs with retarget_stats_get(): an element of the list is complete
+	 */
 	for (device = smp_load_acquire(&devices); device; device = device->next)
 		if (!strcmp(device->name, name))
 			return device;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: switches that break it, for tests that must notice
+ * DAX retarget: switches that break the protocol, for tests that must notice
  *
  * In dax_retarget/ of debugfs, "break" has a file for each breakage: the file
  * leaves a step out. "delay_ms" has a file for each window: the file holds the
@@ -20,6 +20,7 @@
 #include <linux/export.h>
 #include <linux/fault-inject.h>
 #include <linux/kernel.h>
+#include <linux/pagemap.h>
 
 #define NAME(name) #name,
 static const char * const steps[] = { DAX_RETARGET_BREAKAGES(NAME) };
@@ -45,6 +46,19 @@ bool dax_retarget_broken(enum dax_retarget_breakage step)
 	return READ_ONCE(broken[step]);
 }
 EXPORT_SYMBOL_GPL(dax_retarget_broken);
+
+/**
+ * dax_retarget_shrinks_inodes - may the shrinker evict pinned inodes?
+ *
+ * For linux/pagemap.h, which does not include the tables.
+ *
+ * Context: any
+ * Return: true if a test left "keep_inode" out
+ */
+bool dax_retarget_shrinks_inodes(void)
+{
+	return dax_retarget_broken(DAX_BREAK_keep_inode);
+}
 
 /**
  * dax_retarget_hold - hold a window open for as long as a test wants

@@ -38,7 +38,7 @@ enum dax_retarget_state {
  * @DAX_RETARGET_REASON_EVICT: The inode leaves memory: the last close of an
  *   unlinked file, umount.
  * @DAX_RETARGET_REASON_REMOVE: The persistent memory goes away.
- * @DAX_RETARGET_REASON_REVOKE: An administrator asked for it.
+ * @DAX_RETARGET_REASON_REVOKE: An administrator took the pages back.
  * @DAX_RETARGET_REASON_MEMORY_FAILURE: A page has failed; it was not taken
  *   back.
  */
@@ -51,9 +51,9 @@ enum dax_retarget_reason {
 };
 
 /**
- * enum dax_retarget_refusal - Why pages cannot be pinned. The text of each
- *   entry is what the kernel's trace event, the command and the
- *   administrator's guide say.
+ * enum dax_retarget_refusal - Why pages cannot be pinned. The kernel's trace
+ *   event, the command and the administrator's guide use the text of each
+ *   entry.
  * @DAX_RETARGET_REFUSAL_NONE: nothing is in the way
  * @DAX_RETARGET_REFUSAL_DISABLED: the kernel was not booted with
  *   dax_retarget=on
