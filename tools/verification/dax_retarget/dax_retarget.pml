@@ -125,7 +125,7 @@
 #define bits_of(r)	(((1 << PAGES) - 1) << ((r) * PAGES))
 
 mtype = {
-	/* States of a pin, as enum dax_pin_state; NO_PIN for none */
+	/* States of a pin, as enum retarget_state; NO_PIN for none */
 	NO_PIN, REGISTERING, LIVE, UNMAPPED, DEAD,
 	/* States of a range of IOVAs */
 	FREE, USED, QUEUED,
@@ -149,7 +149,7 @@ typedef dax_pin {
 	byte iova;		/* range of IOVAs */
 	bool index[PAGES];	/* the hooks know the page */
 	bool frame[PAGES];	/* the page's frame was noted */
-	bool marked[PAGES];	/* dax_pin.retargeted */
+	bool marked[PAGES];	/* retarget_region.retargeted */
 	/* History, for the checks */
 	bool mine[PAGES];	/* looked up since the block was allocated */
 	bool hooked[PAGES];	/* a hook came since the page was indexed */
@@ -367,7 +367,7 @@ inline flush(set)
 #define at_once	atomic
 #endif
 
-/* dax_pin_retarget() for one page, under the pin's mutex */
+/* retarget_region_take() for one page, under the mutex */
 inline take_page(q, j)
 {
 	REACH(marks_while_registering, pin[q].state == REGISTERING)
@@ -421,11 +421,11 @@ inline take_page(q, j)
 #define lowest(lo)	lo
 #endif
 
-/* dax_pin_write_back_locked() */
+/* retarget_region_write_back() */
 #define writes_back(s)	(s == LIVE || s == UNMAPPED)
 
 /*
- * dax_retarget_file(), dax_pins_revoke(), dax_retarget_frames(): take pages
+ * dax_pinned_file_take(), dax_pins_revoke(), dax_pins_take_frames(): take pages
  * [lo, hi] of the file back; with by_frame, only pages whose frame was noted.
  * If the blocks stay in the file, what the device wrote is written back before
  * the mutex is dropped. The caller then calls for one window after the other,
@@ -852,7 +852,7 @@ inline dma_unmap()
 	}
 }
 
-/* pin_unmap() */
+/* retarget_region_unmap() */
 inline pin_unmap()
 {
 #ifndef BREAK_END_MUTEX
@@ -892,7 +892,7 @@ inline pin_unmap()
 	}
 }
 
-/* pin_leave_index() */
+/* leave_index() of dax_pin_end() */
 inline pin_leave_index()
 {
 	put_pgmap();
@@ -973,7 +973,7 @@ batch:	/* dax_pin_user_pages() for pages from first on */
 #ifdef BREAK_MUTEX_GUP
 	unlock(pin[p].mutex);
 #endif
-	/* dax_pin_add_frames() */
+	/* retarget_region_add_frames() */
 	want_mutex
 	atomic {
 		!pin[p].mutex ->
@@ -1084,7 +1084,7 @@ end_register:	false
 	fi;
 	pin[p].state = LIVE;
 #ifndef BREAK_MARK
-	/* dax_pin_apply_marks() */
+	/* retarget_region_apply_marks() */
 	if
 	:: any_marked(p) ->
 		REACH(maps_marked_page, true)
@@ -1135,7 +1135,7 @@ end:	/* dax_pin_end() */
 	pin_unmap();
 	pin_leave_index();
 #endif
-	/* dax_pin_free() */
+	/* dax_pin_put() */
 	d_step {
 #ifdef BREAK_KEEP_REFS
 		refs = refs - good;
