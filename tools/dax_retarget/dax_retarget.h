@@ -5,7 +5,9 @@
 #ifndef DAX_RETARGET_H
 #define DAX_RETARGET_H
 
+#include <dirent.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,8 +63,6 @@ struct pin {
 	uint32_t id;
 	char *device;
 	char *consumer;
-	uint32_t handle;
-	bool has_handle;
 	uint32_t pid;
 	bool has_pid;
 	uint64_t start_time;
@@ -92,7 +92,7 @@ struct device {
 	char *name;
 	char *driver;
 	bool retargetable;
-	char *reason;
+	uint32_t refusal;
 	char *domain_type;
 	uint64_t pins;
 	uint64_t bytes_pinned;
@@ -151,6 +151,8 @@ void usage_error(const char *fmt, ...)
 void finish_output(void);
 void *xrealloc(void *old, size_t nr, size_t size);
 char *xstrdup(const char *s);
+char *xvasprintf(const char *fmt, va_list args)
+	__attribute__((format(printf, 1, 0)));
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 uint64_t parse_number(const char *option, const char *text, uint64_t max);
 uint64_t parse_size(const char *option, const char *text);
@@ -182,6 +184,8 @@ void read_line(char *buf, size_t size, const char *fmt, ...)
 /* Name of the file that a symbolic link points at; "" if there is none */
 void read_link(char *buf, size_t size, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+bool path_exists(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+const char *next_name(DIR *dir);
 struct json_object *rdma_devices_of(const char *device);
 bool rdma_parent(const char *rdma_device, char *buf, size_t size);
 bool is_vfio_bound(const char *driver);
@@ -219,6 +223,8 @@ char *range_text(const struct place *place, bool exact);
 const char *access_name(uint32_t access);
 const char *state_name(uint32_t state);
 const char *reason_name(uint32_t reason);
+const char *refusal_name(uint32_t refusal);
+const char *refusal_words(uint32_t refusal);
 struct table *table_new(unsigned int columns, ...);
 void table_add(struct table *table, char *cell);
 void table_print(struct table *table, unsigned int max_rows);

@@ -40,7 +40,10 @@ static struct json_object *json_device(const struct device *device,
 	json_object_object_add(object, "rdma_devices", json_object_get(rdma));
 	put_bool(object, "vfio", is_vfio_bound(device->driver));
 	put_bool(object, "retargetable", device->retargetable);
-	put_string(object, "reason", device->reason);
+	if (!device->retargetable) {
+		put_string(object, "refusal", refusal_name(device->refusal));
+		put_string(object, "reason", refusal_words(device->refusal));
+	}
 	put_string(object, "domain_type", device->domain_type);
 	put_number(object, "pins", device->pins);
 	put_number(object, "pinned", device->bytes_pinned);
@@ -78,7 +81,7 @@ static void add_device(struct table *table, const struct device *device,
 	table_add(table, human_size(device->bytes_retargeted, exact));
 	table_add(table, xasprintf("%" PRIu64, device->flushes));
 	table_add(table, device->retargetable ? xstrdup("yes") :
-		  xasprintf("no: %s", device->reason ?: "no reason given"));
+		  xasprintf("no: %s", refusal_words(device->refusal)));
 }
 
 int cmd_devices(int argc, char **argv)

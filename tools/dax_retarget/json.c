@@ -112,8 +112,6 @@ struct json_object *json_of_pin(const struct pin *pin)
 	put_number(object, "id", pin->id);
 	put_string(object, "device", pin->device);
 	put_string(object, "consumer", pin->consumer);
-	if (pin->has_handle)
-		put_number(object, "handle", pin->handle);
 	if (pin->has_pid)
 		put_number(object, "pid", pin->pid);
 	put_string(object, "comm", pin->comm);

@@ -51,13 +51,14 @@ static void print_json(const struct pins *pins)
 	print_json_value(array);
 }
 
+/* Columns that add_pin() fills */
+#define PIN_COLUMNS	11
+
 static void add_pin(struct table *table, const struct pin *pin, bool exact)
 {
 	table_add(table, xasprintf("%" PRIu32, pin->id));
 	table_add(table, printable(pin->device));
 	table_add(table, printable(pin->consumer));
-	table_add(table, pin->has_handle ? xasprintf("%" PRIu32, pin->handle) :
-					   xstrdup("-"));
 	table_add(table, pin->has_pid ? xasprintf("%" PRIu32, pin->pid) :
 					xstrdup("-"));
 	table_add(table, printable(pin->comm));
@@ -76,9 +77,9 @@ static void print_table(const struct pins *pins, bool exact, bool verbose)
 	size_t i;
 	int n;
 
-	table = table_new(16, ">ID", "DEVICE", "CONSUMER", ">HANDLE", ">PID",
-			  "COMM", "USER", "ACCESS", "STATE", ">SIZE", ">LOST",
-			  ">AGE", "RANGE", verbose ? "IOVA" : "FILE",
+	table = table_new(15, ">ID", "DEVICE", "CONSUMER", ">PID", "COMM",
+			  "USER", "ACCESS", "STATE", ">SIZE", ">LOST", ">AGE",
+			  "RANGE", verbose ? "IOVA" : "FILE",
 			  verbose ? ">STARTED" : NULL, verbose ? "FILE" : NULL);
 	for (i = 0; i < pins->nr; i++) {
 		const struct pin *pin = &pins->pin[i];
@@ -86,7 +87,7 @@ static void print_table(const struct pins *pins, bool exact, bool verbose)
 		if (!i || pins->pin[i - 1].id != pin->id)
 			add_pin(table, pin, exact);
 		else
-			for (n = 0; n < 12; n++)
+			for (n = 0; n < PIN_COLUMNS; n++)
 				table_add(table, xstrdup(""));
 		table_add(table, range_text(&pin->place, exact));
 		if (verbose) {

@@ -105,22 +105,19 @@ static void print_text_event(const struct monitor *monitor,
 	char *comm = printable(event->comm);
 	char *range = range_text(&event->place, monitor->exact);
 	char *file = place_text(&event->place);
-	char *handle = event->has_handle ?
-		       xasprintf(" mr %" PRIu32, event->handle) : xstrdup("");
 
-	printf("%s #%" PRIu64 " %s: %s %s %s%s pin %" PRIu32
+	printf("%s #%" PRIu64 " %s: %s %s %s pin %" PRIu32
 	       " of %s[%" PRIu32 "], %s of %s\n",
 	       when, event->event, reason_name(event->reason), size,
 	       event->reason == DAX_RETARGET_REASON_MEMORY_FAILURE ?
 	       "failed under" : "taken from",
-	       event->consumer, handle, event->id, comm, event->pid, range,
+	       event->consumer, event->id, comm, event->pid, range,
 	       file);
 	free(when);
 	free(size);
 	free(comm);
 	free(range);
 	free(file);
-	free(handle);
 }
 
 static void report_lost(struct monitor *monitor, uint64_t first, uint64_t last)

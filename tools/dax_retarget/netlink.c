@@ -257,8 +257,6 @@ static void parse_pin(struct nlattr **attrs, struct pin *pin)
 	pin->id = get_uint(attrs[DAX_RETARGET_A_PIN_ID]);
 	pin->device = get_name(attrs[DAX_RETARGET_A_PIN_DEVICE]);
 	pin->consumer = get_name(attrs[DAX_RETARGET_A_PIN_CONSUMER]);
-	pin->has_handle = attrs[DAX_RETARGET_A_PIN_HANDLE];
-	pin->handle = get_uint(attrs[DAX_RETARGET_A_PIN_HANDLE]);
 	pin->has_pid = attrs[DAX_RETARGET_A_PIN_PID];
 	pin->pid = get_uint(attrs[DAX_RETARGET_A_PIN_PID]);
 	pin->start_time = get_uint(attrs[DAX_RETARGET_A_PIN_START_TIME]);
@@ -379,7 +377,7 @@ static int on_device(struct nl_msg *msg, void *arg)
 	device->name = get_name(attrs[DAX_RETARGET_A_DEVICE_NAME]);
 	device->driver = get_name(attrs[DAX_RETARGET_A_DEVICE_DRIVER]);
 	device->retargetable = attrs[DAX_RETARGET_A_DEVICE_RETARGETABLE];
-	device->reason = get_string(attrs[DAX_RETARGET_A_DEVICE_REASON]);
+	device->refusal = get_uint(attrs[DAX_RETARGET_A_DEVICE_REFUSAL]);
 	device->domain_type = get_name(attrs[DAX_RETARGET_A_DEVICE_DOMAIN_TYPE]);
 	device->pins = get_uint(attrs[DAX_RETARGET_A_DEVICE_PINS]);
 	device->bytes_pinned =
@@ -402,7 +400,6 @@ void free_devices(struct devices *devices)
 	for (i = 0; i < devices->nr; i++) {
 		free(devices->device[i].name);
 		free(devices->device[i].driver);
-		free(devices->device[i].reason);
 		free(devices->device[i].domain_type);
 	}
 	free(devices->device);
