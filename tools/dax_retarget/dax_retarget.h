@@ -55,7 +55,6 @@ struct place {
 /**
  * struct pin - what one message of the kernel says about a pin
  * @place: one range of the pin; a pin with several has several messages
- * @event: from here on, for events only
  *
  * The others are as in Documentation/netlink/specs/dax-retarget.yaml.
  */
@@ -75,11 +74,23 @@ struct pin {
 	uint64_t pages_retargeted;
 	uint32_t page_size;
 	struct place place;
-	uint64_t event;
-	uint64_t events_lost;
+};
+
+/**
+ * struct event - pages were taken back from a pin, or failed under it
+ * @number: from 1 since boot
+ * @time: in nanoseconds since boot
+ * @reason: enum dax_retarget_reason
+ * @pages: that were taken back, or failed
+ * @pin: the pin, with the range that the event is about; an event says nothing
+ *	of its age and state
+ */
+struct event {
+	uint64_t number;
 	uint64_t time;
 	uint32_t reason;
-	uint64_t event_pages;
+	uint64_t pages;
+	struct pin pin;
 };
 
 struct pins {
@@ -173,7 +184,7 @@ int do_revoke(const struct selector *selector, struct revoked *revoked);
 
 enum wait_result { WAIT_EVENT, WAIT_OVERRUN, WAIT_TIMEOUT, WAIT_STOPPED };
 void subscribe(void);
-enum wait_result wait_event(struct pin *event, double seconds);
+enum wait_result wait_event(struct event *event, double seconds);
 void free_pin(struct pin *pin);
 
 /* sysfs.c */

@@ -78,41 +78,40 @@ static char *time_text(const struct monitor *monitor, uint64_t ns, bool date)
 }
 
 static void print_json_event(const struct monitor *monitor,
-			     const struct pin *event)
+			     const struct event *event)
 {
-	struct json_object *object = json_of_pin(event);
-	struct json_object *place = json_of_place(&event->place);
+	struct json_object *object = json_of_pin(&event->pin);
+	struct json_object *place = json_of_place(&event->pin.place);
 	char *when = time_text(monitor, event->time, true);
 
 	json_object_object_foreach(place, key, value)
 		json_object_object_add(object, key, json_object_get(value));
 	json_object_put(place);
-	put_number(object, "event", event->event);
+	put_number(object, "event", event->number);
 	put_seconds(object, "time", event->time);
 	put_string(object, "timestamp", when);
 	put_string(object, "reason", reason_name(event->reason));
-	put_number(object, "taken", event->event_pages * event->page_size);
+	put_number(object, "taken", event->pages * event->pin.page_size);
 	print_json_line(object);
 	free(when);
 }
 
 static void print_text_event(const struct monitor *monitor,
-			     const struct pin *event)
+			     const struct event *event)
 {
+	const struct pin *pin = &event->pin;
 	char *when = time_text(monitor, event->time, false);
-	char *size = human_size(event->event_pages * event->page_size,
-				monitor->exact);
-	char *comm = printable(event->comm);
-	char *range = range_text(&event->place, monitor->exact);
-	char *file = place_text(&event->place);
+	char *size = human_size(event->pages * pin->page_size, monitor->exact);
+	char *comm = printable(pin->comm);
+	char *range = range_text(&pin->place, monitor->exact);
+	char *file = place_text(&pin->place);
 
 	printf("%s #%" PRIu64 " %s: %s %s %s pin %" PRIu32
 	       " of %s[%" PRIu32 "], %s of %s\n",
-	       when, event->event, reason_name(event->reason), size,
+	       when, event->number, reason_name(event->reason), size,
 	       event->reason == DAX_RETARGET_REASON_MEMORY_FAILURE ?
 	       "failed under" : "taken from",
-	       event->consumer, event->id, comm, event->pid, range,
-	       file);
+	       pin->consumer, pin->id, comm, pin->pid, range, file);
 	free(when);
 	free(size);
 	free(comm);
@@ -138,18 +137,18 @@ static void report_lost(struct monitor *monitor, uint64_t first, uint64_t last)
 	}
 }
 
-static void on_event(struct monitor *monitor, struct pin *event)
+static void on_event(struct monitor *monitor, struct event *event)
 {
-	if (event->event > monitor->last + 1)
-		report_lost(monitor, monitor->last + 1, event->event - 1);
-	if (event->event > monitor->last)
-		monitor->last = event->event;
+	if (event->number > monitor->last + 1)
+		report_lost(monitor, monitor->last + 1, event->number - 1);
+	if (event->number > monitor->last)
+		monitor->last = event->number;
 	refresh_mounts();
 	if (monitor->json)
 		print_json_event(monitor, event);
 	else
 		print_text_event(monitor, event);
-	free_pin(event);
+	free_pin(&event->pin);
 }
 
 /* After an overrun, when the queue is empty: what did not come is lost */
@@ -179,7 +178,7 @@ static void watch(struct monitor *monitor, uint64_t count, double timeout)
 {
 	double end = clock_ns(CLOCK_MONOTONIC) / 1e9 + timeout, wait;
 	bool overrun = false;
-	struct pin event;
+	struct event event;
 	uint64_t nr = 0;
 
 	while (!count || nr < count) {

@@ -278,11 +278,15 @@ static void parse_pin(struct nlattr **attrs, struct pin *pin)
 	pin->place.has_iova = attrs[DAX_RETARGET_A_PIN_IOVA];
 	pin->place.iova = get_uint(attrs[DAX_RETARGET_A_PIN_IOVA]);
 	pin->place.gone = attrs[DAX_RETARGET_A_PIN_GONE];
-	pin->event = get_uint(attrs[DAX_RETARGET_A_PIN_EVENT]);
-	pin->events_lost = get_uint(attrs[DAX_RETARGET_A_PIN_EVENTS_LOST]);
-	pin->time = get_uint(attrs[DAX_RETARGET_A_PIN_TIME]);
-	pin->reason = get_uint(attrs[DAX_RETARGET_A_PIN_REASON]);
-	pin->event_pages = get_uint(attrs[DAX_RETARGET_A_PIN_EVENT_PAGES]);
+}
+
+static void parse_event(struct nlattr **attrs, struct event *event)
+{
+	event->number = get_uint(attrs[DAX_RETARGET_A_PIN_EVENT]);
+	event->time = get_uint(attrs[DAX_RETARGET_A_PIN_TIME]);
+	event->reason = get_uint(attrs[DAX_RETARGET_A_PIN_REASON]);
+	event->pages = get_uint(attrs[DAX_RETARGET_A_PIN_EVENT_PAGES]);
+	parse_pin(attrs, &event->pin);
 }
 
 void free_pin(struct pin *pin)
@@ -525,8 +529,8 @@ void subscribe(void)
 	nl_socket_set_nonblocking(events.sock);
 }
 
-/* Of our messages: is it an event? */
-static bool parse_event(struct nlmsghdr *nlh, struct pin *event)
+/* False if the message is no event of ours */
+static bool read_event(struct nlmsghdr *nlh, struct event *event)
 {
 	struct nlattr *attrs[DAX_RETARGET_A_PIN_MAX + 1];
 
@@ -536,7 +540,7 @@ static bool parse_event(struct nlmsghdr *nlh, struct pin *event)
 	    genlmsg_parse(nlh, 0, attrs, DAX_RETARGET_A_PIN_MAX, NULL) ||
 	    !attrs[DAX_RETARGET_A_PIN_EVENT])
 		return false;
-	parse_pin(attrs, event);
+	parse_event(attrs, event);
 	return true;
 }
 
@@ -584,7 +588,7 @@ static int wait_readable(int fd, int64_t end)
  *
  * @seconds: negative to wait without limit
  */
-enum wait_result wait_event(struct pin *event, double seconds)
+enum wait_result wait_event(struct event *event, double seconds)
 {
 	static char buf[RECEIVE_BUFFER] __attribute__((aligned(8)));
 	int fd = nl_socket_get_fd(events.sock);
@@ -614,7 +618,7 @@ enum wait_result wait_event(struct pin *event, double seconds)
 		/* Only the kernel is believed */
 		if (from.nl_pid || !nlmsg_ok((struct nlmsghdr *)buf, len))
 			continue;
-		if (parse_event((struct nlmsghdr *)buf, event))
+		if (read_event((struct nlmsghdr *)buf, event))
 			return WAIT_EVENT;
 	}
 }
