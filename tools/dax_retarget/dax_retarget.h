@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include <json-c/json.h>
 #include <linux/dax_retarget_netlink.h>
@@ -154,24 +155,103 @@ struct revoked {
 	uint32_t page_size;
 };
 
-/* main.c */
+/* util.c */
 void fail(int status, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
-void usage_error(const char *fmt, ...)
-	__attribute__((noreturn, format(printf, 1, 2)));
 void finish_output(void);
 void *xrealloc(void *old, size_t nr, size_t size);
 char *xstrdup(const char *s);
 char *xvasprintf(const char *fmt, va_list args)
 	__attribute__((format(printf, 1, 0)));
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-uint64_t parse_number(const char *option, const char *text, uint64_t max);
-uint64_t parse_size(const char *option, const char *text);
-double parse_seconds(const char *option, const char *text);
-void select_file(struct selector *selector, const char *path);
-void select_mount(struct selector *selector, const char *path);
+/* Room for one more element in an array of @nr, which may move */
+void *make_room(void *array, size_t nr, size_t *max, size_t size);
+int64_t clock_ns(clockid_t clock);
 void catch_signals(void);
 extern volatile sig_atomic_t stopped;
+
+/* options.c */
+
+/**
+ * struct verb_option - an option of a verb; OPT_END() ends a table
+ * @letter: the short option; 0 in a heading of the help
+ * @name: the long option
+ * @argument: what the help calls the argument; %NULL if there is none
+ * @value: what the option sets
+ * @help: says what it does
+ * @parse: reads the argument into @value; %NULL for --help
+ */
+struct verb_option {
+	char letter;
+	const char *name;
+	const char *argument;
+	void *value;
+	const char *help;
+	void (*parse)(const struct verb_option *option, const char *text);
+};
+
+void parse_flag(const struct verb_option *option, const char *text);
+void parse_seconds(const struct verb_option *option, const char *text);
+void parse_count(const struct verb_option *option, const char *text);
+uint64_t parse_number(const struct verb_option *option, const char *text,
+		      uint64_t max);
+uint64_t parse_size(const struct verb_option *option, const char *text);
+
+/* Compound literals, so that the compiler looks at the type of the variable */
+#define OPT_FLAG(letter, name, value, help) \
+	{ letter, name, NULL, (bool *){ value }, help, parse_flag }
+#define OPT_SECONDS(letter, name, value, argument, help) \
+	{ letter, name, argument, (double *){ value }, help, parse_seconds }
+#define OPT_COUNT(letter, name, value, argument, help) \
+	{ letter, name, argument, (uint64_t *){ value }, help, parse_count }
+#define OPT_SELECT(letter, name, value, argument, help) \
+	{ letter, #name, argument, (struct selector *){ value }, help, \
+	  select_##name }
+#define OPT_HEADING(text)	{ .help = text }
+#define OPT_HELP()		{ 'h', "help", .help = "print this text" }
+#define OPT_END()		{ }
+
+/**
+ * struct verb - a verb of the command
+ * @name: %NULL for the command itself
+ * @arguments: what follows the name, for the help; %NULL for options alone
+ * @summary: what it does, in a line
+ * @description: the same in full
+ * @notes: what the help ends with, or %NULL
+ * @takes_arguments: other than options
+ * @print_list: prints what the help lists before the options, or %NULL
+ * @run: does it; returns the exit status
+ */
+struct verb {
+	const char *name;
+	const char *arguments;
+	const char *summary;
+	const char *description;
+	const char *notes;
+	bool takes_arguments;
+	void (*print_list)(void);
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct verb list_verb, devices_verb, monitor_verb, stats_verb,
+	top_verb, revoke_verb, doctor_verb;
+
+void usage_error(const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+/* Returns the index of the first argument that is no option */
+int parse_options(int argc, char **argv, const struct verb *verb,
+		  const struct verb_option *options);
+
+/* select.c */
+void select_id(const struct verb_option *option, const char *text);
+void select_device(const struct verb_option *option, const char *text);
+void select_pid(const struct verb_option *option, const char *text);
+void select_file(const struct verb_option *option, const char *text);
+void select_mount(const struct verb_option *option, const char *text);
+void select_offset(const struct verb_option *option, const char *text);
+void select_length(const struct verb_option *option, const char *text);
+bool is_selected(const struct selector *selector, const struct pin *pin);
+void resolve_device(struct selector *selector);
 
 /* netlink.c */
 bool feature_exists(void);
@@ -200,7 +280,6 @@ const char *next_name(DIR *dir);
 struct json_object *rdma_devices_of(const char *device);
 bool rdma_parent(const char *rdma_device, char *buf, size_t size);
 bool is_vfio_bound(const char *driver);
-void resolve_device(struct selector *selector);
 
 /* mounts.c */
 
@@ -245,26 +324,10 @@ void put_string(struct json_object *object, const char *key, const char *s);
 void put_number(struct json_object *object, const char *key, uint64_t n);
 void put_bool(struct json_object *object, const char *key, bool b);
 void put_seconds(struct json_object *object, const char *key,
-		  uint64_t nanoseconds);
+		 uint64_t nanoseconds);
 void print_json_value(struct json_object *object);
 void print_json_line(struct json_object *object);
 struct json_object *json_of_pin(const struct pin *pin);
 struct json_object *json_of_place(const struct place *place);
-
-/* Verbs */
-int cmd_list(int argc, char **argv);
-int cmd_devices(int argc, char **argv);
-int cmd_monitor(int argc, char **argv);
-int cmd_stats(int argc, char **argv);
-int cmd_top(int argc, char **argv);
-int cmd_revoke(int argc, char **argv);
-int cmd_doctor(int argc, char **argv);
-extern const char list_usage[], devices_usage[], monitor_usage[], stats_usage[],
-	top_usage[], revoke_usage[], doctor_usage[];
-/* getopt_long() that knows --help of the verb at hand and ends at errors */
-struct option;
-int next_option(int argc, char **argv, const char *shorts,
-		const struct option *longs);
-void no_arguments(int argc, char **argv);
 
 #endif /* DAX_RETARGET_H */

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/stat.h>
@@ -22,19 +21,6 @@
 #include <unistd.h>
 
 #include "dax_retarget.h"
-
-const char doctor_usage[] =
-"Usage: dax-retarget doctor [OPTION...] [DEVICE|FILE...]\n"
-"\n"
-"Explain why a device or a file cannot be pinned on this machine, and what to\n"
-"change. DEVICE is an RDMA device (mlx5_0), a PCI device (0000:01:00.0) or a network\n"
-"device (eth0); a FILE of that name is ./NAME. Without arguments: the machine and\n"
-"its RDMA devices.\n"
-"\n"
-"  -j, --json\n"
-"  -h, --help\n"
-"\n"
-"Exit status 0 if all can work, 1 if something is in the way.\n";
 
 static bool json;
 static struct json_object *findings;
@@ -529,17 +515,16 @@ static void check_argument(const char *name)
 	check_file(name);
 }
 
-int cmd_doctor(int argc, char **argv)
+static int run_doctor(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
+	const struct verb_option options[] = {
+		OPT_FLAG('j', "json", &json, "one array of findings"),
+		OPT_HELP(),
+		OPT_END()
 	};
-	int option;
+	int i;
 
-	while ((option = next_option(argc, argv, "jh", options)) != -1)
-		json = true;
+	i = parse_options(argc, argv, &doctor_verb, options);
 
 	findings = json_object_new_array();
 	read_line(command_line, sizeof(command_line), "/proc/cmdline");
@@ -552,10 +537,10 @@ int cmd_doctor(int argc, char **argv)
 	check_parameter();
 	check_iommus();
 	check_namespaces();
-	if (optind == argc)
+	if (i == argc)
 		check_all_rdma();
-	for (; optind < argc; optind++)
-		check_argument(argv[optind]);
+	for (; i < argc; i++)
+		check_argument(argv[i]);
 
 	if (json)
 		print_json_value(findings);
@@ -567,3 +552,18 @@ int cmd_doctor(int argc, char **argv)
 	free_devices(&devices);
 	return problems ? EXIT_FAILED : EXIT_OK;
 }
+
+const struct verb doctor_verb = {
+	.name = "doctor",
+	.arguments = "[OPTION...] [DEVICE|FILE...]",
+	.summary = "explain why a device or a file cannot be pinned",
+	.description =
+"Explain why a device or a file cannot be pinned on this machine, and what to\n"
+"change. DEVICE is an RDMA device (mlx5_0), a PCI device (0000:01:00.0) or a\n"
+"network device (eth0); a FILE of that name is ./NAME. Without arguments: the\n"
+"machine and its RDMA devices.\n",
+	.notes =
+"Exit status 0 if all can work, 1 if something is in the way.\n",
+	.takes_arguments = true,
+	.run = run_doctor,
+};

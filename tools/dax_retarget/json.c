@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dax-retarget: what programs read
+ * dax-retarget: output for programs
  *
- * Numbers are bytes and seconds, names are as in the schema files beside this
- * one. What is not known is absent.
+ * Numbers are bytes and seconds; names are as in schema/. What is not known is
+ * absent.
  */
 
 #include <stdlib.h>
@@ -76,7 +76,7 @@ void put_bool(struct json_object *object, const char *key, bool b)
 }
 
 void put_seconds(struct json_object *object, const char *key,
-		  uint64_t nanoseconds)
+		 uint64_t nanoseconds)
 {
 	char text[32];
 

@@ -107,33 +107,3 @@ bool is_vfio_bound(const char *driver)
 {
 	return strstr(driver, "vfio");
 }
-
-/*
- * The kernel revokes by the device that does the DMA. Where the name of an RDMA
- * device was given, make it that; pins tell where sysfs does not. Not if another
- * RDMA device would lose pages as well.
- */
-void resolve_device(struct selector *selector)
-{
-	const char *consumer = selector->device;
-	struct selector all = { };
-	struct pins pins = { };
-	char device[256];
-	size_t i;
-
-	get_pins(&pins, &all);
-	rdma_parent(consumer, device, sizeof(device));
-	for (i = 0; i < pins.nr; i++)
-		if (!device[0] && !strcmp(pins.pin[i].consumer, consumer))
-			snprintf(device, sizeof(device), "%s",
-				 pins.pin[i].device);
-	for (i = 0; device[0] && i < pins.nr; i++)
-		if (!strcmp(pins.pin[i].device, device) &&
-		    strcmp(pins.pin[i].consumer, consumer))
-			fail(EXIT_FAILED,
-			     "%s does DMA for %s as well: name it, or single pins",
-			     device, pins.pin[i].consumer);
-	free_pins(&pins);
-	if (device[0])
-		selector->device = xstrdup(device);
-}

@@ -15,7 +15,7 @@
 #include "dax_retarget.h"
 #include "enum_names.h"
 
-/* A copy in which all but printable ASCII and UTF-8 is \ooo */
+/* A copy in which bytes other than printable ASCII and UTF-8 are \ooo */
 char *printable(const char *s)
 {
 	char *copy = xrealloc(NULL, strlen(s) + 1, 4), *to = copy;
@@ -193,11 +193,8 @@ struct table *table_new(unsigned int columns, ...)
 
 void table_add(struct table *table, char *cell)
 {
-	if (table->nr == table->max) {
-		table->max = table->max * 2 + 256;
-		table->cell = xrealloc(table->cell, table->max,
-				       sizeof(*table->cell));
-	}
+	table->cell = make_room(table->cell, table->nr, &table->max,
+				sizeof(*table->cell));
 	table->cell[table->nr++] = cell;
 }
 
