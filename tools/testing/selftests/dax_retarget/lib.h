@@ -198,6 +198,10 @@ bool translation_leads_to(uint64_t phys, size_t len,
 bool word_in_file(const char *path, const char *word);
 void capability_set(unsigned int capability, bool on);
 
+/* lib_random.c */
+
+uint64_t next_random(uint64_t *state);
+
 /* lib_group.c */
 
 /* A group of processes with a memory limit of its own */
