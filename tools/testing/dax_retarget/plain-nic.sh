@@ -8,8 +8,8 @@
 set -e
 
 modprobe rdma_rxe
-ip link add plain0 type dummy
+[ -e /sys/class/net/plain0 ] || ip link add plain0 type dummy
 ip link set plain0 up
-ip address add 10.0.9.1/24 dev plain0
+ip address replace 10.0.9.1/24 dev plain0
 rdma link add plain type rxe netdev plain0
 echo "plain 10.0.9.1"

@@ -110,7 +110,7 @@ control "medium not flushed: region ended"	medium 'MEDIUM NOT FLUSHED' durabilit
 control "write pins allow remount"	refuse_remount 'READ-ONLY FILE CHANGED' readonly -t refused_with_write_pin
 
 if [ -n "${DAX_RETARGET_UMOUNT-}" ]; then
-	control "hook skipped: swap of extents" hook 'OLD BLOCK WRITTEN' reflink -r exchange.plain.swap_extents
+	control "hook skipped: swap of extents" hook 'OLD BLOCK WRITTEN' exchange -r exchange.plain.swap_extents
 	control "hook skipped: umount"		hook 'OLD BLOCK WRITTEN' umount -t under_remote_writes
 	control "hook skipped: lazy umount"	hook 'OLD BLOCK WRITTEN' umount -t lazily
 	control "hook skipped: recovery"	hook "$damaged" umount -r unlinked.lazily.victim_stays_intact

@@ -129,14 +129,14 @@ section_exchange()
 	make "$name" xfs dax=always "${xfs[@]}" -m rmapbt=1 "$device" || return
 	# XFS of 6.12 shuts such a file system down if the file is reflinked, with or
 	# without pins.
-	run "XFS with reverse mapping" reflink -r exchange.plain.swap_extents
+	run "XFS with reverse mapping" exchange -r exchange.plain.swap_extents
 	put_away
 	if ! xfs_exchange_range on "$device" > "$output" 2>&1 ||
 	   ! mount -t xfs -o dax=always "$device" "$mnt"; then
 		ktap_skip "$name" "xfs_db or the kernel cannot"
 		return
 	fi
-	run "$name" reflink -r exchange.plain.exchange_range \
+	run "$name" exchange -r exchange.plain.exchange_range \
 		-r exchange.shared.exchange_range
 	put_away
 }

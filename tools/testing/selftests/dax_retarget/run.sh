@@ -7,8 +7,8 @@ cd "$(dirname "$0")" || exit 1
 
 # The programs that run.sh runs without being told to.
 default=(refusal truncate reuse largepage region lifetime scratch window
-	 race reflink shrink readonly durability fail_nth security
-	 umount)
+	 race reflink copy_on_write exchange swapfile shrink readonly durability
+	 fail_nth security umount)
 # The others take memory away for good, or need more than a folder: a file system
 # that filesystems.sh makes, or memory that only some machines have.
 special=(attribute quota repair poison removal huge)
