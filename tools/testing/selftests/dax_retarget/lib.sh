@@ -65,9 +65,9 @@ ktap_run()	# PREFIX COMMAND...
 	fi
 }
 
-# ktap_test_result() splits arguments at spaces, and hides nothing that the command
-# prints. The command runs in this shell, so it can wait for children of the
-# script.
+# ktap_test_result() splits arguments at spaces, and lets the command print between
+# the results; check() shows the end of what a command printed that failed. The
+# command runs in this shell, so it can wait for children of the script.
 check()		# NAME COMMAND...
 {
 	local name=$1 status=0 output
@@ -79,7 +79,7 @@ check()		# NAME COMMAND...
 		ktap_test_pass "$name"
 	else
 		ktap_comment <<< "failed with status $status: $*"
-		ktap_comment < "$output"
+		tail -n 40 "$output" | ktap_comment
 		ktap_test_fail "$name"
 	fi
 	rm -f "$output"
