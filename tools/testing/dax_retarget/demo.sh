@@ -8,8 +8,8 @@
 #   demo.sh on		it works, and the file system takes blocks back under it
 #
 # DEVICE is the RDMA device, ADDRESS its IP address, DIR a folder on the DAX file
-# system with nothing else in it. All free space there is used and given back.
-# Each statement is checked; the first that does not hold ends the run.
+# system with nothing else in it. The demonstration fills the file system, and
+# empties it again. It checks each statement; the first that does not hold ends it.
 set -euo pipefail
 
 TRACE=/sys/kernel/tracing
@@ -27,8 +27,8 @@ show()
 	"$@" 2>&1 | sed 's/^/   /'
 }
 
-# check STATEMENT COMMAND...: the statement holds if the command succeeds.
-check()
+# A statement holds if the command succeeds.
+check()	# STATEMENT COMMAND...
 {
 	local statement=$1
 	shift
@@ -40,9 +40,9 @@ check()
 	printf ' - %s\n' "$statement"
 }
 
-# A plain program of the RDMA library's Python binding: register a file, and
-# print what ibv_reg_mr() says.
-register()
+# Register a file by the Python binding of the RDMA library, and print what
+# ibv_reg_mr() says.
+register()	# FILE
 {
 	python3 - "$DEVICE" "$1" <<-'PYTHON'
 	import ctypes, mmap, sys
@@ -66,8 +66,8 @@ register()
 	PYTHON
 }
 
-# The physical blocks of a file, one a line, in the order of the file.
-blocks()
+# Print the physical blocks of a file, one a line, in the order of the file.
+blocks()	# FILE
 {
 	filefrag -v -b4096 "$1" | awk -F '[: .]+' '$2 ~ /^[0-9]+$/ {
 		for (b = $5; b <= $6; b++) print b }'
@@ -78,7 +78,7 @@ bandwidth()
 	awk '$1 == 65536 { printf "%s writes of 64 KiB, %s MB/s", $2, $4 }' $client_log
 }
 
-# Microseconds that a command of Python's os module takes on a file.
+# Print how many microseconds a statement of Python takes on a file.
 microseconds()	# FILE STATEMENT
 {
 	python3 - "$1" "$2" <<-'PYTHON'
@@ -150,7 +150,7 @@ rm unpinned
 
 { yes 'These blocks are mine now.' || true; } | head -c 64M > /tmp/demo.pattern
 
-# Leave nothing free but what the truncation will free.
+# Fill the file system, so that the truncation frees the only free blocks.
 free=$(df -k --output=avail . | tail -n 1)
 fallocate -l $((free - 64))K filler 2> /dev/null || fallocate -l $((free - 4096))K filler
 head -c 1G /dev/zero 2> /dev/null > rest || true

@@ -7,15 +7,15 @@
 #   engine-nics.sh [CHANNEL...]
 #
 # CHANNEL is a DMA memcpy channel as named in /sys/class/dma, for example of
-# Intel I/OAT or DSA. Without one, each NVMe controller of QEMU that no driver has
-# becomes an engine (nvme_dma; what is on its medium is lost).
+# Intel I/OAT or DSA. Without one, each NVMe controller of QEMU that has no driver
+# becomes an engine of nvme_dma, and all data on its medium is lost.
 #
 # Prints for each NIC its name, IP address, channel and the PCI device that does
 # the DMA. NIC 0 is rxe0 at 10.0.0.1, NIC 1 is rxe1 at 10.0.1.1, and so on; a NIC
-# that is there already is left alone. Needs root and a kernel with the test-only
-# patch to rxe. Links go away with 'rdma link delete NAME'.
+# that exists stays as it is. Needs root and a kernel with the test-only patch to
+# rxe. 'rdma link delete NAME' deletes a NIC.
 
-# May be sourced, so no exit and no shell options.
+# The script may be sourced, so it neither exits nor sets shell options.
 
 engine_nics_fail()
 {
@@ -38,7 +38,7 @@ engine_nics_qemu()
 {
 	local device name vendor id
 	for device in /sys/bus/pci/devices/*; do
-		# no programs: they take their time on an emulated machine
+		# Programs take long to start on an emulated machine, so none runs here.
 		read -r vendor < "$device/vendor"
 		read -r id < "$device/device"
 		[ "$vendor $id" = "0x1b36 0x0010" ] || continue
@@ -61,7 +61,7 @@ engine_nics_add()	# NUMBER CHANNEL
 	[ -e "/sys/class/dma/$2" ] || engine_nics_fail "no DMA channel $2" || return
 	if [ ! -e "/sys/class/infiniband/$link" ]; then
 		[ -e "/sys/class/net/$netdev" ] || ip link add "$netdev" type dummy || return
-		# room for RDMA's largest MTU, 4096, and headers
+		# The largest MTU of RDMA, 4096, and the headers fit.
 		ip link set "$netdev" mtu 4200 up &&
 			ip address replace "$address/24" dev "$netdev" || return
 		echo "$2" > $parameter
@@ -75,7 +75,7 @@ engine_nics_add()	# NUMBER CHANNEL
 engine_nics()
 {
 	local channels=("$@") n
-	# no process substitution: /dev/fd may be missing
+	# Process substitution needs /dev/fd, which may be missing.
 	[ $# -gt 0 ] || read -ra channels <<< "$(engine_nics_qemu | xargs)"
 	[ ${#channels[@]} -gt 0 ] || engine_nics_fail "no DMA channel" || return
 	engine_nics_load rdma_rxe || return

@@ -5,13 +5,13 @@ Send malformed and random messages to the generic netlink family "dax-retarget":
 
   fuzz_netlink.py NUMBER [SEED]
 
-Or proper ones, for which the kernel has no memory: each allocation that an answer
+Or send proper ones while the kernel lacks memory: each allocation that an answer
 takes fails once, in turn (needs CONFIG_FAILSLAB):
 
   fuzz_netlink.py --faults
 
-Whether the kernel minds is seen in its log. Ends with status 0 if the kernel
-still answers a proper request afterwards.
+The kernel's log has what went wrong in it. The status is 0 if the kernel still
+answers a proper request afterwards.
 """
 
 import errno
@@ -21,37 +21,12 @@ import socket
 import struct
 import sys
 
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
-NETLINK_GENERIC = 16
-GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_FAMILY_NAME = 16, 3, 2
-CTRL_ATTR_FAMILY_ID = 1
-PIN_GET, DEVICE_GET, STATUS_GET, REVOKE = 1, 2, 3, 4
+from netlink import (DEVICE_GET, NLMSG_DONE, NLMSG_ERROR,
+                     NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, PIN_GET,
+                     REVOKE, STATUS_GET, attribute, error_of, family_id, message,
+                     messages, new_socket, request)
+
 REVOKE_ID = 1
-NLMSG_ERROR, NLMSG_DONE = 2, 3
-
-
-def attribute(kind, payload, length=None):
-    length = len(payload) + 4 if length is None else length
-    return struct.pack('HH', length & 0xffff, kind & 0xffff) + payload + \
-        bytes(-len(payload) % 4)
-
-
-def message(kind, flags, sequence, payload, length=None):
-    length = len(payload) + 16 if length is None else length
-    return struct.pack('IHHII', length, kind, flags, sequence, 0) + payload
-
-
-def family_id(sock):
-    name = attribute(CTRL_ATTR_FAMILY_NAME, b'dax-retarget\0')
-    sock.send(message(GENL_ID_CTRL, NLM_F_REQUEST, 1,
-                      struct.pack('BBH', CTRL_CMD_GETFAMILY, 1, 0) + name))
-    data = sock.recv(65536)[20:]
-    while data:
-        length, kind = struct.unpack('HH', data[:4])
-        if kind == CTRL_ATTR_FAMILY_ID:
-            return struct.unpack('H', data[4:6])[0]
-        data = data[length + 3 & ~3:]
-    sys.exit('the kernel does not have the family')
 
 
 def random_attributes(rng):
@@ -76,13 +51,13 @@ def random_attributes(rng):
     return result
 
 
-# Attributes of a request to revoke, by number: a name, a u32, or 4 or 8 bytes
+# Attributes of a request to revoke, by number. A uint has 4 or 8 bytes.
 REVOKE_KINDS = {2: 'name', 3: 'u32', 4: 'u32', 5: 'u32',
                 6: 'uint', 7: 'uint', 8: 'uint'}
 
 
 def revocation(rng):
-    """What the policy has nothing against; makes sense or not, matches nothing"""
+    """Attributes that the policy accepts, in any combination, and that no pin has"""
     result = attribute(REVOKE_ID, struct.pack('I', 0x7fffffff))
     kinds = list(REVOKE_KINDS)
     if rng.random() < 0.5:
@@ -103,8 +78,7 @@ def revocation(rng):
 
 def random_message(rng, family, sequence):
     if rng.random() < 0.2:
-        return message(family, NLM_F_REQUEST | NLM_F_ACK, sequence,
-                       struct.pack('BBH', REVOKE, 1, 0) + revocation(rng))
+        return request(family, REVOKE, NLM_F_ACK, revocation(rng), sequence)
     command = rng.choice((0, 1, 2, 3, 4, 4, 4, 4, 5, 6, rng.randrange(256)))
     flags = rng.choice((NLM_F_REQUEST, NLM_F_REQUEST | NLM_F_ACK,
                         NLM_F_REQUEST | NLM_F_DUMP, rng.randrange(0x10000)))
@@ -130,25 +104,16 @@ def drain(sock):
         pass
 
 
-def new_socket():
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW,
-                         NETLINK_GENERIC)
-    sock.bind((0, 0))
-    return sock
-
-
 def answer_arrives(sock):
     """Wait for the end of an answer; False if there was no memory for it"""
     try:
         while True:
-            data = sock.recv(65536)
-            while data:
-                length, kind, flags = struct.unpack('IHH', data[:8])
-                if kind in (NLMSG_ERROR, NLMSG_DONE) or not flags & 2:
-                    return struct.unpack('i', data[16:20])[0] != -errno.ENOMEM
-                data = data[length + 3 & ~3:]
+            for kind, flags, payload in messages(sock.recv(65536)):
+                if kind in (NLMSG_ERROR, NLMSG_DONE) or \
+                   not flags & NLM_F_MULTI:
+                    return error_of(payload) != -errno.ENOMEM
     except (OSError, MemoryError) as error:
-        # Python's own memory is in short supply, too
+        # Allocations for Python itself fail, too
         if not isinstance(error, MemoryError) and \
            error.errno not in (errno.ENOMEM, errno.ENOBUFS):
             raise
@@ -156,22 +121,21 @@ def answer_arrives(sock):
 
 
 def faults(family):
-    """Returns how many allocations failed, and how many answers for want of them"""
-    nobody = attribute(REVOKE_ID, struct.pack('I', 0x7fffffff))
+    """Returns how many allocations failed, and how many answers failed by that"""
+    no_pin = attribute(REVOKE_ID, struct.pack('I', 0x7fffffff))
     points = failed = 0
     injection = os.open('/proc/thread-self/fail-nth', os.O_RDWR)
     for command, flags, payload in ((PIN_GET, NLM_F_DUMP, b''),
                                     (DEVICE_GET, NLM_F_DUMP, b''),
                                     (STATUS_GET, 0, b''),
-                                    (REVOKE, NLM_F_ACK, nobody)):
-        request = message(family, NLM_F_REQUEST | flags, 1,
-                          struct.pack('BBH', command, 1, 0) + payload)
+                                    (REVOKE, NLM_F_ACK, no_pin)):
+        question = request(family, command, flags, payload)
         for nth in range(1, 1000):
             sock = new_socket()
             sock.settimeout(10)
             os.pwrite(injection, b'%d' % nth, 0)
             try:
-                sock.send(request)
+                sock.send(question)
                 arrived = answer_arrives(sock)
             except (OSError, MemoryError):
                 arrived = False
@@ -206,7 +170,7 @@ def main():
             refused += 1
         if sequence % 8 == 0:
             drain(sock)
-        # A socket that goes away in the middle of a dump
+        # The socket goes away in the middle of a dump
         if sequence % 500 == 0:
             sock.close()
             sock = new_socket()
@@ -214,8 +178,7 @@ def main():
     sock.close()
     sock = new_socket()
     sock.settimeout(10)
-    sock.send(message(family, NLM_F_REQUEST, 7,
-                      struct.pack('BBH', STATUS_GET, 1, 0)))
+    sock.send(request(family, STATUS_GET))
     answer = sock.recv(65536)
     kind, = struct.unpack('H', answer[4:6])
     print(f'{number} messages, seed {seed}, {refused} refused by send()')

@@ -2,15 +2,17 @@
 /*
  * Register many memory regions of DAX files, and hold them until stdin ends:
  *
- *   many_regions [-w] DEVICE NUMBER FILE...
+ *   many_regions [-u] [-w] DEVICE NUMBER FILE...
  *
  * The files are mapped one behind the other. Region N is of page N of them, over
- * and over, or with -w each region is of all of them. Prints "ready" when all are
- * there. ib_write_bw has one region only.
+ * and over. With -w each region is of all of them. With -u the files are unmapped
+ * once they are registered, so that nothing but the regions refers to them. Prints
+ * "ready" when all regions exist. ib_write_bw has one region only.
  */
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +56,7 @@ static size_t file_size(const char *file)
 	return st.st_size;
 }
 
-/* The files at consecutive addresses */
+/* Map the files at consecutive addresses */
 static char *map_files(char **files, size_t size)
 {
 	char *start = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -76,33 +78,54 @@ static char *map_files(char **files, size_t size)
 	return start;
 }
 
+static int usage(void)
+{
+	fprintf(stderr,
+		"Usage: many_regions [-u] [-w] DEVICE NUMBER FILE...\n");
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	size_t size = 0, page = sysconf(_SC_PAGESIZE);
-	int whole = argc > 1 && !strcmp(argv[1], "-w");
+	bool unmap = false, whole = false;
 	struct ibv_pd *pd;
 	char *memory, c;
+	int option;
 	long nr, i;
 
-	argv += whole;
-	argc -= whole;
-	if (argc < 4) {
-		fprintf(stderr, "Usage: many_regions [-w] DEVICE NUMBER FILE...\n");
-		return 2;
+	while ((option = getopt(argc, argv, "uw")) != -1) {
+		switch (option) {
+		case 'u':
+			unmap = true;
+			break;
+		case 'w':
+			whole = true;
+			break;
+		default:
+			return usage();
+		}
 	}
-	nr = atol(argv[2]);
-	pd = open_nic(argv[1]);
-	for (i = 3; i < argc; i++)
+	argv += optind;
+	argc -= optind;
+	if (argc < 3)
+		return usage();
+
+	pd = open_nic(argv[0]);
+	nr = atol(argv[1]);
+	for (i = 2; i < argc; i++)
 		size += file_size(argv[i]);
-	memory = map_files(argv + 3, size);
+	memory = map_files(argv + 2, size);
 	for (i = 0; i < nr; i++)
 		if (!ibv_reg_mr(pd, memory + (whole ? 0 : i * page % size),
 				whole ? size : page, ACCESS))
 			die("ibv_reg_mr");
+	if (unmap)
+		munmap(memory, size);
 	puts("ready");
 	fflush(stdout);
 	while (read(STDIN_FILENO, &c, 1) > 0)
 		;
-	/* The kernel ends the regions */
+	/* The kernel deregisters the regions at exit */
 	return 0;
 }

@@ -1,67 +1,33 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Take persistent memory away, or have it fail, under live memory regions: the
-# selftests that need a namespace of their own on each file system, then remote
-# writes by perftest while the driver is unbound. TAP on stdout.
+# Remove persistent memory under live memory regions, or let it fail: the selftests
+# that need a namespace of their own on each file system, then remote writes by
+# perftest while the driver is unbound. TAP on stdout.
 #
 #   remove-namespace.sh SELFTESTS
 #
-# SELFTESTS is the folder with the built selftests. What is on /dev/pmem0 is lost:
-# only for a machine that is thrown away afterwards. Nothing may be mounted on DIR.
+# SELFTESTS is the folder with the built selftests. All data on /dev/pmem0 is lost,
+# and pages that fail stay lost until the machine is booted again. Nothing may be
+# mounted on DIR.
 set -u
 
 . "$(dirname "$0")/traffic.sh"
 driver=/sys/bus/nd/drivers/nd_pmem
-number=0 failed=0
 
-result()	# VERDICT NAME
-{
-	number=$((number + 1))
-	echo "$1 $number $2"
-	[ "$1" = ok ] || failed=$((failed + 1))
-}
-
-check()	# NAME COMMAND...
-{
-	local name=$1
-	shift
-	if "$@" > /dev/null 2>&1; then
-		result ok "$name"
-	else
-		result "not ok" "$name"
-	fi
-}
-
-# A namespace that is made anew has forgotten which pages failed.
-make_file_system()	# MKFS-COMMAND [MOUNT-OPTION]
+# A new namespace has no record of the pages that failed.
+make_file_system()	# TYPE [MKFS-OPTION...]
 {
 	ndctl create-namespace -f -m fsdax -e namespace0.0 &&
-		$1 /dev/pmem0 && mount -o "${2-dax=always}" /dev/pmem0 "$DIR"
+		"mkfs.$1" -q "${@:2}" /dev/pmem0 &&
+		mount -o "$(dax_option "$1")" /dev/pmem0 "$DIR"
 }
 
-# Results of a program are numbered anew, all else it says is comment.
-selftest()	# NAME PROGRAM
-{
-	local line status failed_before=$failed
-	"$selftests/$2" > /tmp/selftest 2>&1
-	status=$?
-	while IFS= read -r line; do
-		if [[ $line =~ ^(ok|not\ ok)\ [0-9]+\ (.*) ]]; then
-			result "${BASH_REMATCH[1]}" "$1: ${BASH_REMATCH[2]}"
-		elif [[ ! $line =~ ^(TAP\ version|1\.\.) ]]; then
-			echo "# ${line#\# }"
-		fi
-	done < /tmp/selftest
-	[ $status = 0 ] || [ $failed != $failed_before ] ||
-		result "not ok" "$1: $2 ended with status $status"
-}
-
-on_file_system()	# NAME MKFS-COMMAND [MOUNT-OPTION]
+on_file_system()	# NAME TYPE [MKFS-OPTION...]
 {
 	check "$1 is mounted" make_file_system "${@:2}"
-	DAX_RETARGET_POISON=1 selftest "$1" poison
-	DAX_RETARGET_REMOVE=1 selftest "$1" removal
+	DAX_RETARGET_POISON=1 ktap_run "$1" "$selftests/poison"
+	DAX_RETARGET_REMOVE=1 ktap_run "$1" "$selftests/removal"
 	check "$1 is unmounted" umount "$DIR"
 }
 
@@ -70,7 +36,7 @@ at_rest()
 	[ "$(stat_of pins) $(stat_of pages_pinned) $(stat_of scratch_pages)" = "0 0 0" ]
 }
 
-# The application is somebody else's program, and ends after the memory did.
+# The application knows nothing of the removal, and ends after it.
 under_perftest()
 {
 	local before device
@@ -81,7 +47,7 @@ under_perftest()
 	sleep 2
 
 	umount -l "$DIR"
-	# A namespace with a memmap is bound as a pfn device.
+	# The driver is bound to a pfn device if the namespace has its struct pages.
 	device=$(basename "$(readlink -f /sys/class/block/pmem0/device)")
 	echo "$device" > $driver/unbind
 	check "perftest: the namespace is gone" test ! -e /dev/pmem0
@@ -101,13 +67,13 @@ if [ $# != 1 ] || [ ! -x "$1/removal" ]; then
 	exit 1
 fi
 selftests=$(realpath "$1")
+. "$selftests/lib.sh"
 
-echo "TAP version 13"
-on_file_system "XFS" "mkfs.xfs -q -f -m rmapbt=0"
-on_file_system "XFS with rmapbt" "mkfs.xfs -q -f -m rmapbt=1"
-on_file_system "ext4" "mkfs.ext4 -q -F -b 4096"
-on_file_system "ext2" "mkfs.ext2 -q -F -b 4096" dax
-check "XFS for perftest is mounted" make_file_system "mkfs.xfs -q -f"
+ktap_print_header
+on_file_system "XFS" xfs -f -m rmapbt=0
+on_file_system "XFS with rmapbt" xfs -f -m rmapbt=1
+on_file_system "ext4" ext4 -F -b 4096
+on_file_system "ext2" ext2 -F -b 4096
+check "XFS for perftest is mounted" make_file_system xfs -f
 under_perftest
-echo "1..$number"
-exit $((failed > 0))
+ktap_end

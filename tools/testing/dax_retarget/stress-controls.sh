@@ -1,37 +1,39 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The stress test has to fail when the kernel is broken. Runs after
-# engine-nics.sh on a file system that is to be thrown away.
+# Controls of the stress test: it has to fail while the kernel leaves a step out.
+# Runs after engine-nics.sh on a file system that nobody needs. TAP on stdout.
 #
 #   stress-controls.sh STRESS
+#
+# STRESS is the program, in the folder with the built selftests.
 set -u
 
-switch=/sys/kernel/debug/dax_retarget/break
-output=$(mktemp)
-number=0 failed=0
-
-control()	# NAME STEP
+control()	# NAME BREAK
 {
-	number=$((number + 1))
-	echo "$2" > $switch
-	"$stress" --time 60 --seed 1 > "$output" 2>&1
-	local status=$?
-	echo 0 > $switch
+	local status=0
+
+	with_broken "$2" "$stress" --time 60 --seed 1 > "$output" 2>&1 || status=$?
 	if [ $status = 1 ] && grep -q 'FAILED after' "$output"; then
-		grep -m1 'FAILED after' "$output" | sed 's/^#* */# /'
-		echo "ok $number stress: $1"
+		grep -m1 'FAILED after' "$output" | ktap_comment
+		ktap_test_pass "stress: $1"
 	else
-		tail -n 20 "$output" | sed 's/^/# /'
-		echo "not ok $number stress: $1: not noticed, or something else, status $status"
-		failed=$((failed + 1))
+		tail -n 20 "$output" | ktap_comment
+		ktap_test_fail "stress: $1: not noticed, or something else, status $status"
 	fi
 }
 
 stress=${1?the program}
-[ -w $switch ] || { echo "stress-controls: no $switch: not root, or no CONFIG_DAX_RETARGET_TEST" >&2; exit 1; }
-control "hook skipped" 1
-control "flush left out" 2
-echo "1..$number"
+. "$(dirname "$stress")/lib.sh"
+trap mend EXIT
+if ! can_break; then
+	echo "stress-controls: no test switches: not root, or no CONFIG_DAX_RETARGET_TEST" >&2
+	exit 1
+fi
+
+output=$(mktemp)
+ktap_print_header
+control "hook skipped" hook
+control "flush left out" flush
 rm -f "$output"
-exit $((failed > 0))
+ktap_end

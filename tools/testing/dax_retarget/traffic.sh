@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Remote writes into a file by perftest, and what the kernel says meanwhile.
-# Sourced by scripts of this folder. DEVICE is the RDMA device, ADDRESS its IP
+# Remote writes into a file by perftest, and what the kernel says meanwhile. To be
+# sourced by scripts of this folder. DEVICE is the RDMA device, ADDRESS its IP
 # address, DIR a folder on the DAX file system.
 # shellcheck shell=bash disable=SC2034
 
@@ -17,8 +17,8 @@ stat_of()	# NAME
 	awk -v name="$1" '$1 == name { print $2 }' $STATS
 }
 
-# within SECONDS COMMAND...: the command succeeds sooner or later.
-within()
+# Repeat a command until it succeeds.
+within()	# SECONDS COMMAND...
 {
 	local end=$((SECONDS + $1))
 	shift
@@ -33,8 +33,8 @@ listening()
 	ss -ltn | grep -q ':18515 '
 }
 
-# traffic FILE SECONDS: remote writes into the file's first 128 KiB.
-traffic()
+# Start remote writes into the first 128 KiB of a file.
+traffic()	# FILE SECONDS
 {
 	ib_write_bw -d "$DEVICE" -s 65536 -D "$2" --mmap="$1" > $server_log 2>&1 &
 	server=$!
@@ -53,7 +53,7 @@ traffic_ended_well()
 	wait $client && wait $server && grep -q '^ *65536 ' $client_log
 }
 
-# More pages are pinned than BEFORE (none).
+# More pages are pinned than BEFORE, or than none.
 is_pinned()	# [BEFORE]
 {
 	[ "$(stat_of pages_pinned)" -gt "${1-0}" ]

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib_harness.h"
+#include "lib_ioctl.h"
 
 #define PAGES	32UL
 #define LEN	(PAGES * PAGE)
@@ -53,7 +53,7 @@ static int set_folder_dax(bool dax)
 	return error;
 }
 
-static const char *attribute_refusal(struct mount_info *info)
+static const char *attribute_missing(struct mount_info *info)
 {
 	const char *missing = mount_find(info);
 
@@ -70,28 +70,14 @@ static const char *attribute_refusal(struct mount_info *info)
 
 FIXTURE_SETUP(attribute)
 {
-	const char *missing = attribute_refusal(&self->mount) ?:
-			      bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, attribute_missing(&self->mount) ?:
+			bench_open(&self->bench));
 }
 
 FIXTURE_TEARDOWN(attribute)
 {
 	set_folder_dax(true);
 	EXPECT_TRUE(bench_close(&self->bench));
-}
-
-static int open_file(const char *name)
-{
-	int dir = folder_open();
-	int fd = openat(dir, name, O_RDWR);
-
-	if (fd < 0)
-		die("cannot open %s", name);
-	close(dir);
-	return fd;
 }
 
 /* errno of a registration */
@@ -129,51 +115,33 @@ TEST_F(attribute, decides)
 	/* Takes effect when the inode is looked up the next time */
 	EXPECT_EQ(0, set_dax(fd, true));
 	close(fd);
-	fd = open_file("cached");
+	fd = file_open("cached", O_RDWR);
 	EXPECT_TRUE(file_is_dax(fd));
 	EXPECT_EQ(0, registration_errno(self->bench.nic, fd, false));
 	EXPECT_EQ(-1, file_find_difference(fd, 0, LEN, FILLED));
 	close(fd);
 }
 
-/* As in the kernel, which does not export it */
-#define EXT4_IOC_MOVE_EXT	_IOWR('f', 15, struct move_extent)
-struct move_extent {
-	__u32 reserved;
-	__u32 donor_fd;
-	__u64 orig_start;
-	__u64 donor_start;
-	__u64 len;
-	__u64 moved_len;
-};
-
 /* ext4 gives a donor's blocks away without dropping its pages */
 TEST_F(attribute, donates_no_extents)
 {
 	struct move_extent move = { .len = PAGES };
+	struct region donor = { 0 };
 	struct extents moved;
-	struct ibv_mr *mr;
 	long retargeted;
-	int orig, donor;
 	uint64_t pos;
-	void *map;
+	int orig;
 
 	if (strcmp(self->mount.type, "ext4"))
 		SKIP(return, "not ext4");
-	donor = file_create_aligned("donor", PAGE_2M, &pos);
-	if (donor < 0)
+	if (!region_open_aligned(&self->bench, &donor, "donor", PAGE_2M, &pos))
 		SKIP(return, "no blocks for a large DAX entry");
 
 	/*
 	 * A hole in a large entry drops it and leaves the pins: ext4 would put
 	 * page cache in the place of an entry, which no kernel survives.
 	 */
-	file_fill(donor, pos, PAGE_2M, FILLED);
-	map = file_map_aligned(donor, pos, PAGE_2M, PAGE_2M);
-	mr = nic_register(self->bench.nic, map, PAGE_2M);
-	ASSERT_NE(NULL, mr);
-	ASSERT_EQ(0, fallocate(donor, FALLOC_FL_PUNCH_HOLE |
-			       FALLOC_FL_KEEP_SIZE, pos + LEN, PAGE));
+	ASSERT_EQ(0, file_punch(donor.fd, pos + LEN, PAGE));
 	ASSERT_EQ(0, set_folder_dax(false));
 	orig = file_create("orig", LEN, PROCESS);
 	ASSERT_FALSE(file_is_dax(orig));
@@ -181,22 +149,21 @@ TEST_F(attribute, donates_no_extents)
 	ASSERT_EQ(0, fsync(orig));
 	retargeted = stat_read("pages_retargeted");
 
-	move.donor_fd = donor;
+	move.donor_fd = donor.fd;
 	move.donor_start = pos / PAGE;
 	EXPECT_EQ(-1, ioctl(orig, EXT4_IOC_MOVE_EXT, &move));
 	EXPECT_EQ(EOPNOTSUPP, errno);
 	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
 	file_extents(orig, 0, LEN, &moved);
-	EXPECT_EQ(0, conn_write_pages(self->bench.conn, mr, 0, PAGES, DEVICE2));
+	EXPECT_EQ(0, conn_write_pages(self->bench.conn, donor.mr, 0, PAGES,
+				      DEVICE2));
 	EXPECT_EQ(0, device_find_writer(&self->mount, &moved, DEVICE2))
 		TH_LOG("DONATED BLOCKS WRITTEN");
-	EXPECT_EQ(-1, first_incoherent_page(&self->bench, mr, 0, donor,
-					    move.donor_start, PAGES));
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, donor.mr, 0,
+					    donor.fd, move.donor_start, PAGES));
 	EXPECT_EQ(-1, file_find_difference(orig, 0, LEN, PROCESS));
 	close(orig);
-	nic_deregister(mr);
-	munmap(map, PAGE_2M);
-	close(donor);
+	region_close(&donor);
 }
 
 TEST_F(attribute, change_takes_no_page)
@@ -215,7 +182,7 @@ TEST_F(attribute, change_takes_no_page)
 	ASSERT_EQ(0, set_dax(region.fd, false))
 		TH_LOG("%s", strerror(errno));
 	sync();
-	EXPECT_EQ(0, system("echo 3 > /proc/sys/vm/drop_caches"));
+	write_file("/proc/sys/vm/drop_caches", "3");
 	EXPECT_EQ(0, writer_wait(writer, 1));
 	EXPECT_TRUE(file_is_dax(region.fd));
 	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
@@ -223,10 +190,10 @@ TEST_F(attribute, change_takes_no_page)
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region.mr, 0,
 					    region.fd, 0, PAGES));
 
-	/* Nor when nobody uses it but the device: page cache would be kept, too */
+	/* The same when only the device uses the file, as page cache is kept, too */
 	region_unmap(&region);
-	EXPECT_EQ(0, system("echo 3 > /proc/sys/vm/drop_caches"));
-	fd = open_file("file");
+	write_file("/proc/sys/vm/drop_caches", "3");
+	fd = file_open("file", O_RDWR);
 	EXPECT_TRUE(file_is_dax(fd));
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region.mr, 0, fd, 0,
 					    PAGES));
@@ -235,8 +202,8 @@ TEST_F(attribute, change_takes_no_page)
 
 	/* It takes effect when the inode leaves memory after the last pin */
 	region_close(&region);
-	EXPECT_EQ(0, system("echo 2 > /proc/sys/vm/drop_caches"));
-	fd = open_file("file");
+	write_file("/proc/sys/vm/drop_caches", "2");
+	fd = file_open("file", O_RDWR);
 	EXPECT_FALSE(file_is_dax(fd));
 	for (i = 0; i < PAGES; i++)
 		EXPECT_EQ(-1, file_find_difference(fd, i * PAGE, PROBE,

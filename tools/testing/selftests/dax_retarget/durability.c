@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <signal.h>
@@ -35,8 +34,6 @@
 #define NR	16UL
 #define LOST	9UL	/* what is punched out of that */
 #define NR_LOST	2UL
-
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 #ifndef MAP_SYNC
 #define MAP_SYNC	0x80000
@@ -86,7 +83,7 @@ static const char *target_open(struct target *t)
 
 	if (missing)
 		return missing;
-	t->can_punch = folder_can(PUNCH);
+	t->can_punch = !punch_missing();
 	t->fd = file_create("file", PAGES * PAGE, FILLED);
 	t->map = file_map(t->fd, 0, PAGES * PAGE);
 	t->write_cache = write_cache_get(t->fd);
@@ -123,17 +120,6 @@ static bool target_close(struct target *t)
 	return bench_close(&t->bench);
 }
 
-static int open_again(const char *name, int flags)
-{
-	int dir = folder_open();
-	int fd = openat(dir, name, flags);
-
-	if (fd < 0)
-		die("cannot open %s", name);
-	close(dir);
-	return fd;
-}
-
 static void device_writes(struct target *t, struct ibv_mr *mr,
 			  unsigned long nr)
 {
@@ -153,7 +139,7 @@ static void expect_punched(struct target *t)
 static void punch(struct target *t)
 {
 	if (t->can_punch &&
-	    fallocate(t->fd, PUNCH, LOST * PAGE, NR_LOST * PAGE))
+	    file_punch(t->fd, LOST * PAGE, NR_LOST * PAGE))
 		die("cannot punch");
 	expect_punched(t);
 }
@@ -163,6 +149,14 @@ static void clean_for_cpu(int fd)
 {
 	if (fsync(fd))
 		die("cannot sync");
+}
+
+/* The device writes: what is written back from now on is for its sake */
+static void watch_writes(struct target *t, struct ibv_mr *mr, unsigned long nr)
+{
+	clean_for_cpu(t->fd);
+	device_writes(t, mr, nr);
+	write_backs_start(&t->seen);
 }
 
 static unsigned long missed_pages(struct __test_metadata *_metadata,
@@ -226,7 +220,7 @@ static int sync_fdatasync(struct target *t)
 
 static int sync_read_only_descriptor(struct target *t)
 {
-	int fd = open_again("file", O_RDONLY);
+	int fd = file_open("file", O_RDONLY);
 	int ret = fsync(fd);
 
 	close(fd);
@@ -241,7 +235,7 @@ static int sync_msync(struct target *t)
 /* By a mapping and a descriptor that did not exist when the pages were pinned */
 static int sync_msync_again(struct target *t)
 {
-	int fd = open_again("file", O_RDWR);
+	int fd = file_open("file", O_RDWR);
 	void *map = file_map(fd, 0, PAGES * PAGE);
 	int ret = msync(map, PAGES * PAGE, MS_SYNC);
 
@@ -253,7 +247,7 @@ static int sync_msync_again(struct target *t)
 static int sync_after_unmap(struct target *t)
 {
 	target_unmap(t);
-	t->fd = open_again("file", O_RDWR);
+	t->fd = file_open("file", O_RDWR);
 	return fsync(t->fd);
 }
 
@@ -273,7 +267,7 @@ static int sync_syncfs_after_unmap(struct target *t)
 
 	target_unmap(t);
 	ret = sync_syncfs(t);
-	t->fd = open_again("file", O_RDWR);
+	t->fd = file_open("file", O_RDWR);
 	return ret;
 }
 
@@ -323,10 +317,7 @@ BY(freeze);
 
 FIXTURE_SETUP(durability)
 {
-	const char *missing = target_open(&self->t);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, target_open(&self->t));
 }
 
 FIXTURE_TEARDOWN(durability)
@@ -341,9 +332,7 @@ TEST_F(durability, of_the_whole_file)
 
 	punch(t);
 	for (round = 0; round < 2; round++) {
-		clean_for_cpu(t->fd);
-		device_writes(t, t->mr, NR);
-		write_backs_start(&t->seen);
+		watch_writes(t, t->mr, NR);
 		ASSERT_EQ(0, variant->sync(t))
 			TH_LOG("%s", strerror(errno));
 		check(_metadata, t);
@@ -358,10 +347,7 @@ FIXTURE(durable)
 
 FIXTURE_SETUP(durable)
 {
-	const char *missing = target_open(&self->t);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, target_open(&self->t));
 }
 
 FIXTURE_TEARDOWN(durable)
@@ -374,11 +360,9 @@ TEST_F(durable, part_by_msync)
 {
 	struct target *t = &self->t;
 
-	clean_for_cpu(t->fd);
-	device_writes(t, t->mr, NR);
 	expect_pages(t, 0, PAGES, false);
 	expect_pages(t, FIRST + 2, 3, true);
-	write_backs_start(&t->seen);
+	watch_writes(t, t->mr, NR);
 	ASSERT_EQ(0, msync(t->map + (FIRST + 2) * PAGE, 2 * PAGE + 1, MS_SYNC));
 	check(_metadata, t);
 
@@ -396,17 +380,15 @@ TEST_F(durable, part_by_msync)
 	check(_metadata, t);
 }
 
-/* An O_DSYNC write makes its range durable, whoever wrote to the rest of it */
+/* An O_DSYNC write makes its range durable, with what others wrote there */
 TEST_F(durable, part_by_synchronous_write)
 {
 	struct target *t = &self->t;
-	int fd = open_again("file", O_RDWR | O_DSYNC);
+	int fd = file_open("file", O_RDWR | O_DSYNC);
 	const unsigned long page = FIRST + 3;
 	uint64_t word = 0;
 
-	clean_for_cpu(t->fd);
-	device_writes(t, t->mr, NR);
-	write_backs_start(&t->seen);
+	watch_writes(t, t->mr, NR);
 	ASSERT_EQ(sizeof(word), pwrite(fd, &word, sizeof(word),
 				       page * PAGE + PAGE / 2));
 	write_backs_stop(&t->seen, t->phys, PAGES);
@@ -422,10 +404,8 @@ TEST_F(durable, other_file_by_fsync)
 	struct target *t = &self->t;
 	int fd = file_create("other", PAGE, FILLED);
 
-	clean_for_cpu(t->fd);
-	device_writes(t, t->mr, NR);
 	expect_pages(t, 0, PAGES, false);
-	write_backs_start(&t->seen);
+	watch_writes(t, t->mr, NR);
 	ASSERT_EQ(0, fsync(fd));
 	check(_metadata, t);
 	close(fd);
@@ -445,9 +425,7 @@ TEST_F(durable, synchronous_mapping)
 	t->map = map;
 	target_register(t);
 
-	clean_for_cpu(t->fd);
-	device_writes(t, t->mr, NR);
-	write_backs_start(&t->seen);
+	watch_writes(t, t->mr, NR);
 	ASSERT_EQ(0, fsync(t->fd));
 	check(_metadata, t);
 
@@ -483,12 +461,10 @@ TEST_F(durable, region_out_of_order)
 	ASSERT_NE(NULL, mr);
 
 	punch(t);
-	clean_for_cpu(t->fd);
-	device_writes(t, mr, PAGES + 2);
 	expect_pages(t, 0, PAGES, false);
 	expect_pages(t, LOST - 2, 8, true);
 	expect_punched(t);
-	write_backs_start(&t->seen);
+	watch_writes(t, mr, PAGES + 2);
 	ASSERT_EQ(0, msync(t->map + (LOST - 2) * PAGE, 8 * PAGE, MS_SYNC));
 	check(_metadata, t);
 
@@ -504,10 +480,8 @@ TEST_F(durable, page_in_two_regions)
 
 	ASSERT_NE(NULL, mr);
 	target_deregister(t);
-	clean_for_cpu(t->fd);
-	device_writes(t, mr, PAGES);
 	expect_pages(t, 0, PAGES, true);
-	write_backs_start(&t->seen);
+	watch_writes(t, mr, PAGES);
 	ASSERT_EQ(0, fsync(t->fd));
 	check(_metadata, t);
 	nic_deregister(mr);
@@ -519,9 +493,7 @@ TEST_F(durable, by_deregistration)
 	struct target *t = &self->t;
 
 	punch(t);
-	clean_for_cpu(t->fd);
-	device_writes(t, t->mr, NR);
-	write_backs_start(&t->seen);
+	watch_writes(t, t->mr, NR);
 	target_deregister(t);
 	check(_metadata, t);
 
@@ -539,9 +511,7 @@ TEST_F(durable, flushed_after_deregistration)
 
 	/* A log that has something to write flushes the medium, too */
 	folder_sync();
-	clean_for_cpu(t->fd);
-	device_writes(t, t->mr, NR);
-	write_backs_start(&t->seen);
+	watch_writes(t, t->mr, NR);
 	target_deregister(t);
 	ASSERT_EQ(0, sync_syncfs(t));
 	check(_metadata, t);
@@ -599,7 +569,7 @@ TEST_F(durable, by_death)
 	check(_metadata, t);
 }
 
-/* What a device can only read was written by others, who synced it or not */
+/* What a device can only read was written by others, and is theirs to sync */
 TEST_F(durable, nothing_for_read_only_regions)
 {
 	struct target *t = &self->t;
@@ -625,10 +595,8 @@ TEST_F(durable, nothing_where_caches_persist)
 	target_deregister(t);
 	write_cache_set(t->fd, 0);
 	target_register(t);
-	clean_for_cpu(t->fd);
-	device_writes(t, t->mr, NR);
 	expect_pages(t, 0, PAGES, false);
-	write_backs_start(&t->seen);
+	watch_writes(t, t->mr, NR);
 	ASSERT_EQ(0, fsync(t->fd));
 	target_deregister(t);
 	check(_metadata, t);
@@ -639,11 +607,7 @@ TEST_F(durable, by_umount)
 	struct target *t = &self->t;
 	struct mount_info mount;
 
-	if (!getenv("DAX_RETARGET_UMOUNT"))
-		SKIP(return, "would unmount the file system: set DAX_RETARGET_UMOUNT to allow it");
-	if (mount_find(&mount))
-		SKIP(return, "the folder is not a mount point");
-
+	SKIP_IF(return, umount_missing(&mount));
 	punch(t);
 	clean_for_cpu(t->fd);
 	target_unmap(t);
@@ -707,16 +671,11 @@ FIXTURE_VARIANT_ADD(moved, umount)
 
 FIXTURE_SETUP(moved)
 {
-	const char *missing = target_open(&self->t);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, target_open(&self->t));
 	if (variant->mode && !folder_can(variant->mode))
 		SKIP(return, "the file system cannot do it");
-	if (!variant->mode && !getenv("DAX_RETARGET_UMOUNT"))
-		SKIP(return, "would unmount the file system: set DAX_RETARGET_UMOUNT to allow it");
-	if (!variant->mode && mount_find(&self->mount))
-		SKIP(return, "the folder is not a mount point");
+	if (!variant->mode)
+		SKIP_IF(return, umount_missing(&self->mount));
 }
 
 FIXTURE_TEARDOWN(moved)
@@ -746,7 +705,7 @@ TEST_F(moved, written_back_after_the_last_dma)
 	} else {
 		ASSERT_EQ(0, umount(self->mount.dir));
 		mount_again(&self->mount);
-		t->fd = open_again("file", O_RDWR);
+		t->fd = file_open("file", O_RDWR);
 	}
 	ASSERT_EQ(0, fsync(t->fd));
 	write_backs_stop(&t->seen, t->phys, PAGES);
@@ -795,13 +754,9 @@ FIXTURE_VARIANT_ADD(entries, others_fsync)
 
 FIXTURE_SETUP(entries)
 {
-	const char *missing = bench_open(&self->bench);
 	unsigned long i;
 
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (!folder_can(PUNCH))
-		SKIP(return, "the file system cannot punch holes");
+	SKIP_IF(return, bench_open(&self->bench) ?: punch_missing());
 	self->fd = file_create_aligned("file", PAGE_2M, &self->pos);
 	if (self->fd < 0)
 		SKIP(return, "the file system has no aligned run of 2 MiB");
@@ -811,9 +766,7 @@ FIXTURE_SETUP(entries)
 	file_fill(self->fd, self->pos, PAGE_2M, FILLED);
 	self->map = file_map_aligned(self->fd, self->pos, PAGE_2M, PAGE_2M);
 	self->write_cache = write_cache_get(self->fd);
-	missing = write_backs_open(self->fd);
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, write_backs_open(self->fd));
 	self->phys = calloc(512, sizeof(*self->phys));
 	self->expect = calloc(512, sizeof(*self->expect));
 	for (i = 0; i < 512; i++)
@@ -863,7 +816,7 @@ TEST_F(entries, of_pages_without)
 		self->phys[i] = physical_address(self->map) + i * PAGE;
 
 	clean_for_cpu(self->fd);
-	ASSERT_EQ(0, fallocate(self->fd, PUNCH, self->pos + HOLE * PAGE, PAGE));
+	ASSERT_EQ(0, file_punch(self->fd, self->pos + HOLE * PAGE, PAGE));
 	self->expect[HOLE] = false;
 	if (variant->others) {
 		self->map[(HOLE + 1) * PAGE] = 1;
@@ -899,10 +852,7 @@ FIXTURE(race)
 
 FIXTURE_SETUP(race)
 {
-	const char *missing = target_open(&self->t);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, target_open(&self->t));
 }
 
 FIXTURE_TEARDOWN(race)
@@ -944,7 +894,7 @@ static void *race_punch(void *arg)
 	unsigned long page = 0;
 
 	while (self->t.can_punch && race_goes_on(self)) {
-		if (fallocate(self->t.fd, PUNCH, page * PAGE, 2 * PAGE))
+		if (file_punch(self->t.fd, page * PAGE, 2 * PAGE))
 			die("cannot punch");
 		page = (page + 5) % (PAGES - 1);
 		sleep_ms(2);
@@ -983,9 +933,7 @@ TEST_F(race, of_syncs)
 	for (i = 0; i < PAGES; i++)
 		t->phys[i] = physical_address(t->map + i * PAGE);
 	target_register(t);
-	clean_for_cpu(t->fd);
-	device_writes(t, t->mr, NR);
-	write_backs_start(&t->seen);
+	watch_writes(t, t->mr, NR);
 	ASSERT_EQ(0, fsync(t->fd));
 	check(_metadata, t);
 }

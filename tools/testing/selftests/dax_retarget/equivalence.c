@@ -444,14 +444,9 @@ static void run_matrix(void)
 
 static uint64_t random_state;
 
-/* splitmix64: any seed will do */
 static uint64_t random_number(uint64_t below)
 {
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (z ^ z >> 31) % below;
+	return next_random(&random_state) % below;
 }
 
 /* Mostly of whole pages, and mostly within the file */
@@ -471,16 +466,17 @@ static void random_arguments(struct op *op, const struct layout *layout)
 		op->b %= PAGE;
 }
 
-static const struct op_type *random_type(const bool *supported, bool last)
+/* @closes: no operation follows */
+static const struct op_type *random_type(const bool *supported, bool closes)
 {
 	unsigned int i, sum = 0, n;
 
 	for (i = 0; i < nr_op_types; i++)
-		if (supported[i] && (last || !(op_types[i].flags & OP_LAST)))
+		if (supported[i] && (closes || !(op_types[i].flags & OP_LAST)))
 			sum += op_types[i].weight;
 	n = random_number(sum);
 	for (i = 0; ; i++) {
-		if (!supported[i] || (!last && op_types[i].flags & OP_LAST))
+		if (!supported[i] || (!closes && op_types[i].flags & OP_LAST))
 			continue;
 		if (n < op_types[i].weight)
 			return &op_types[i];

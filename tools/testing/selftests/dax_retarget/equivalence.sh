@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Page-cache equivalence on each file system: make it twice, with DAX and without,
-# run the program "equivalence" on the two and a tmpfs, unmount, and have the file
-# systems checked. One TAP stream.
+# run the program "equivalence" on the two and a tmpfs, unmount, and check the file
+# systems. One TAP stream.
 #
-# What was on the two block devices is lost. If the first was mounted, it is
-# mounted again at the end: a new file system of the same type.
+# All data on the two block devices is lost. If the first was mounted, a new file
+# system of the same type is mounted there at the end.
 set -euo pipefail
 
 usage()
@@ -30,7 +30,8 @@ USAGE
 }
 
 cd "$(dirname "$0")"
-file_systems=() arguments=() number=0 failed=0 folder='' mounted=()
+. ./lib.sh
+file_systems=() arguments=() folder='' mounted=()
 block=${DAX_RETARGET_BLOCK:-} block2=${DAX_RETARGET_BLOCK2:-}
 
 while [ $# -gt 0 ]; do
@@ -55,33 +56,11 @@ done
 
 skip_all()
 {
-	echo "1..0 # SKIP $*"
-	exit 4
+	ktap_skip_all "$*"
+	exit "$KSFT_SKIP"
 }
 
-result()	# VERDICT TEXT
-{
-	number=$((number + 1))
-	echo "$1 $number $2"
-	[ "$1" = ok ] || failed=$((failed + 1))
-}
-
-# Results of the program are numbered anew, all else it says is comment.
-report()	# FILE-SYSTEM < OUTPUT
-{
-	local line
-	while IFS= read -r line; do
-		if [[ $line =~ ^(ok|not\ ok)\ [0-9]+\ (.*) ]]; then
-			result "${BASH_REMATCH[1]}" "$1: ${BASH_REMATCH[2]}"
-		elif [[ $line =~ ^1\.\.0\ (#\ SKIP.*) ]]; then
-			result ok "$1 ${BASH_REMATCH[1]}"
-		elif [[ ! $line =~ ^(TAP\ version|1\.\.|#\ Totals) ]]; then
-			echo "# ${line#\# }"
-		fi
-	done
-}
-
-# The block device of a namespace, which is made fsdax if it is not.
+# Print the block device of a namespace, which becomes one of mode fsdax.
 resolve()	# DEVICE
 {
 	local mode device
@@ -97,38 +76,13 @@ resolve()	# DEVICE
 	[ -n "$device" ] && echo "/dev/$device"
 }
 
-# Exchange-range is off by default, and older programs do not know it; but it is
-# no more than a bit of the superblock.
-exchange_bit()	# on|off DEVICE
-{
-	local features
-	features=$(xfs_db -x -c 'sb 0' -c 'print features_incompat' "$2" 2> /dev/null |
-		sed -n 's/^features_incompat = //p')
-	case $1 in
-	on) features=$((features | 0x40)) ;;
-	off) features=$((features & ~0x40)) ;;
-	esac
-	features=$(printf 0x%x "$features")
-	xfs_db -x -c 'sb 0' -c "write -d features_incompat $features" "$2"
-}
-
 make_file_system()	# TYPE DEVICE
 {
 	case $1 in
 	xfs) mkfs.xfs -q -f -d size="$size" "$2" ;;
 	ext4) mkfs.ext4 -q -F -b 4096 "$2" $((size / 1024))k ;;
-	# Little space: there is no fallocate() to fill it
+	# Without fallocate(), a test takes long to fill more space.
 	ext2) mkfs.ext2 -q -F -b 4096 "$2" 96M ;;
-	esac
-}
-
-check_file_system()	# TYPE DEVICE
-{
-	case $1 in
-	xfs)
-		exchange_bit off "$2"
-		xfs_repair -n "$2" ;;
-	*) e2fsck -fn "$2" ;;
 	esac
 }
 
@@ -141,7 +95,7 @@ unmount_all()
 	mounted=()
 }
 
-# As it was, however this ends.
+# Mount what was mounted before, however the script ends.
 finish()
 {
 	unmount_all || true
@@ -162,49 +116,42 @@ mount_one()	# NAME ARGUMENT...
 
 mount_file_systems()	# TYPE
 {
-	local with=dax=always without=dax=never
-	[ "$1" != ext2 ] || with=dax without=rw
+	local with without=dax=never
+	with=$(dax_option "$1")
+	[ "$1" != ext2 ] || without=rw
 	make_file_system "$1" "$block" && make_file_system "$1" "$block2" ||
 		return
 	if [ "$1" = xfs ]; then
-		exchange_bit on "$block" && exchange_bit on "$block2" || return
+		xfs_exchange_range on "$block" && xfs_exchange_range on "$block2" || return
 	fi
 	mount_one dax -t "$1" -o $with "$block" &&
 		mount_one reference -t "$1" -o $without "$block2" &&
 		mount_one tmpfs -t tmpfs -o size=256m,huge=never tmpfs
 }
 
+is_clean()	# TYPE DEVICE
+{
+	[ "$1" != xfs ] || xfs_exchange_range off "$2"
+	check_file_system "$1" "$2"
+}
+
 test_file_system()	# TYPE
 {
-	local before=$number failures=$failed status=0 device
 	if ! mount_file_systems "$1" > "$folder.log" 2>&1; then
-		sed 's/^/# /' "$folder.log"
+		ktap_comment < "$folder.log"
 		unmount_all
-		result ok "$1 # SKIP cannot be made and mounted with DAX"
+		ktap_skip "$1" "cannot be made and mounted with DAX"
 		return
 	fi
 	DAX_RETARGET_DIR=$folder/dax DAX_RETARGET_REFERENCE=$folder/reference \
 	DAX_RETARGET_TMPFS=$folder/tmpfs \
-		./equivalence "${arguments[@]}" > "$folder.log" 2>&1 || status=$?
-	report "$1" < "$folder.log"
-	if [ $number = "$before" ] ||
-	   { [ $status != 0 ] && [ $status != 4 ] && [ $failed = "$failures" ]; }; then
-		result "not ok" "$1: ended with status $status"
-	fi
+		ktap_run "$1" ./equivalence "${arguments[@]}"
 	unmount_all
-	for device in "$block" "$block2"; do
-		status=0
-		check_file_system "$1" "$device" > "$folder.log" 2>&1 || status=$?
-		if [ $status = 0 ]; then
-			result ok "$1: $device is clean"
-		else
-			sed 's/^/# /' "$folder.log"
-			result "not ok" "$1: $device is damaged (status $status)"
-		fi
-	done
+	check "$1: $block is clean" is_clean "$1" "$block"
+	check "$1: $block2 is clean" is_clean "$1" "$block2"
 }
 
-echo "TAP version 13"
+ktap_print_header
 if [ -z "$block" ] || [ -z "$block2" ]; then
 	skip_all "needs two block devices: set DAX_RETARGET_BLOCK and DAX_RETARGET_BLOCK2"
 fi
@@ -225,6 +172,4 @@ size2=$(blockdev --getsize64 "$block2")
 for type in "${file_systems[@]}"; do
 	test_file_system "$type"
 done
-echo "1..$number"
-echo "# Totals: pass:$((number - failed)) fail:$failed"
-[ $failed = 0 ]
+ktap_end

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -38,21 +37,14 @@ FIXTURE(fail_nth)
 static void setting(const char *name, const char *value)
 {
 	char path[128];
-	int fd;
 
 	snprintf(path, sizeof(path), INJECTION "%s", name);
-	fd = open(path, O_WRONLY);
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		die("cannot set %s", path);
-	close(fd);
+	write_file(path, value);
 }
 
 FIXTURE_SETUP(fail_nth)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench));
 	self->nth = open("/proc/thread-self/fail-nth", O_RDWR);
 	if (self->nth < 0 || access(INJECTION "failslab", F_OK) ||
 	    access(INJECTION "fail_page_alloc", F_OK))
@@ -64,7 +56,7 @@ FIXTURE_SETUP(fail_nth)
 	setting("fail_page_alloc/ignore-gfp-wait", "N");
 	setting("fail_page_alloc/min-order", "0");
 	setting("fail_page_alloc/verbose", "0");
-	if (switches_exist())
+	if (!switches_missing())
 		setting("dax_retarget/fail_dax_retarget/verbose", "0");
 }
 
@@ -110,7 +102,7 @@ static bool is_sensible(int error, bool step)
 
 static unsigned int steps_failed(void)
 {
-	return switches_exist() ? switch_read("steps_failed") : 0;
+	return switches_missing() ? 0 : switch_read("steps_failed");
 }
 
 /*
@@ -339,8 +331,7 @@ static int do_step(enum step step, struct region *region)
 
 	switch (step) {
 	case PUNCH:
-		return fallocate(region->fd, FALLOC_FL_PUNCH_HOLE |
-				 FALLOC_FL_KEEP_SIZE, 4 * PAGE, 8 * PAGE);
+		return file_punch(region->fd, 4 * PAGE, 8 * PAGE);
 	case TRUNCATE:
 		return ftruncate(region->fd, 4 * PAGE);
 	default:

@@ -13,9 +13,9 @@
  *   wrecker    does to a file whatever moves or frees blocks, while the device
  *              writes; keeps deleted files registered
  *
- * The first two sync what they did and then promise it, a line each, to one
- * whom the cut does not concern: another machine that reads the output. Files
- * have numbers that are never used again, which are their names as well:
+ * The first two sync what they did and then promise it, a line each, to another
+ * machine: it reads the output, and keeps its power. Files have numbers that are
+ * never used again, which are their names as well:
  *
  *   record FILE PAGE          the device's record is in this page
  *   file FILE PAGES           this is the file: D is a page with the device's

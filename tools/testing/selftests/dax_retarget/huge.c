@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -107,7 +106,7 @@ FIXTURE_VARIANT_ADD(huge, memory_across)
 	},
 };
 
-static bool open_file(struct file *file, const char *name)
+static bool file_prepare(struct file *file, const char *name)
 {
 	void *map;
 
@@ -164,15 +163,11 @@ static void map_pieces(FIXTURE_DATA(huge) * self, const struct piece *piece)
 
 FIXTURE_SETUP(huge)
 {
-	const char *missing = bench_open(&self->bench);
 	uint64_t start;
 
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (!translations_visible())
-		SKIP(return, "cannot see the IOMMU's tables (root, CONFIG_INTEL_IOMMU_DEBUGFS)");
-	if (!open_file(&self->repeated, "repeated") ||
-	    !open_file(&self->single, "single"))
+	SKIP_IF(return, bench_open(&self->bench) ?: translations_missing());
+	if (!file_prepare(&self->repeated, "repeated") ||
+	    !file_prepare(&self->single, "single"))
 		SKIP(return, "the file system has no aligned runs of %lu MiB",
 		     CHUNK >> 20);
 	self->memory = memfd_create("memory", 0);
@@ -291,8 +286,7 @@ static long nr_copies(const FIXTURE_VARIANT(huge) *variant, size_t pos)
 
 static int punch(const struct file *file, uint64_t pos, size_t len)
 {
-	return fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 file->pos + pos, len);
+	return file_punch(file->fd, file->pos + pos, len);
 }
 
 TEST_F(huge, region)

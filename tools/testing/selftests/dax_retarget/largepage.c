@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <linux/falloc.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib_harness.h"
+#include "lib_reflink.h"
 
 FIXTURE(largepage)
 {
@@ -74,11 +74,9 @@ static bool iommu_can(unsigned int bit)
 
 FIXTURE_SETUP(largepage)
 {
-	const char *missing = bench_open(&self->bench);
 	long tables = stat_read("table_pages");
 
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench));
 	if (!iommu_can(variant->capability))
 		SKIP(return, "the IOMMU has no pages of %zu MiB",
 		     variant->size >> 20);
@@ -109,8 +107,7 @@ FIXTURE_TEARDOWN(largepage)
 static int punch(FIXTURE_DATA(largepage) * self, unsigned long page,
 		 unsigned long nr)
 {
-	return fallocate(self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 self->pos + page * PAGE, nr * PAGE);
+	return file_punch(self->fd, self->pos + page * PAGE, nr * PAGE);
 }
 
 static long first_incoherent(FIXTURE_DATA(largepage) * self, unsigned long page,
@@ -200,7 +197,7 @@ TEST_F(largepage, entry_noted_as_shared_is_pinned)
 
 	nic_deregister(self->mr);
 	self->mr = NULL;
-	if (ioctl(clone, FICLONE, self->fd))
+	if (clone_errno(clone, self->fd))
 		SKIP(return, "the file system has no reflink");
 	munmap(self->map, variant->size);
 	self->map = file_map_aligned(self->fd, self->pos, variant->size,

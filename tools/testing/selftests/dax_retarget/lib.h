@@ -10,6 +10,7 @@
 #define _DAX_RETARGET_LIB_H
 
 #include <infiniband/verbs.h>
+#include <linux/falloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +22,8 @@
 #define PAGE		4096UL
 #define PAGE_2M		(512 * PAGE)
 #define PAGE_1G		(512 * PAGE_2M)
+
+#define PUNCH_HOLE	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 /* Bytes of a page that tests let the device write: emulated DMA is slow */
 #define PROBE		64
@@ -35,8 +38,8 @@ void sleep_ms(unsigned int ms);
 /* lib_file.c: content */
 
 /*
- * Who wrote something. Each 8 bytes hold the writer and the position they were
- * meant for, so that a stray write names its origin. ZERO is for holes.
+ * The writer of something. Each 8 bytes hold it and the position they were meant
+ * for, so that a stray write names its origin. ZERO is for holes.
  */
 enum writer_id {
 	ZERO,
@@ -60,6 +63,7 @@ const char *describe(const void *word);
 struct extents {
 	unsigned int nr;
 	struct {
+		uint64_t pos;	/* in the file */
 		uint64_t phys, len;
 	} list[MAX_EXTENTS];
 };
@@ -71,9 +75,13 @@ int folder_open(void);
 uint64_t folder_free_space(void);
 bool file_is_dax(int fd);
 bool folder_can(int mode);
+const char *punch_missing(void);
 int file_create(const char *name, size_t size, enum writer_id id);
 int file_create_aligned(const char *name, size_t align, uint64_t *pos);
 void file_fill(int fd, uint64_t pos, size_t len, enum writer_id id);
+int file_open(const char *name, int flags);
+bool file_exists(const char *name);
+int file_punch(int fd, uint64_t pos, size_t len);
 void file_unlink(const char *name);
 off_t file_find_difference(int fd, uint64_t pos, size_t len,
 			   enum writer_id id);
@@ -170,13 +178,11 @@ long stat_read(const char *name);
 void stats_read(struct stats *stats);
 bool stats_wait(const struct stats *before, struct stats *now);
 
-/* As in drivers/iommu/dax_retarget/internal.h */
-#define BREAK_HOOK	0x1
-#define BREAK_FLUSH	0x2
-#define BREAK_MARK	0x4
-#define BREAK_END	0x8
-
-bool switches_exist(void);
+/*
+ * Switches of CONFIG_DAX_RETARGET_TEST, such as "break/NAME", which leaves a step
+ * out, and "delay_ms/NAME", which holds a window open until it is written to again.
+ */
+const char *switches_missing(void);
 void switch_write(const char *name, unsigned int value);
 unsigned int switch_read(const char *name);
 
@@ -185,10 +191,16 @@ struct translation {
 	bool writable;
 };
 
+const char *translations_missing(void);
 bool translations_visible(void);
 bool translation_leads_to(uint64_t phys, size_t len,
 			  struct translation *found);
 bool word_in_file(const char *path, const char *word);
+void capability_set(unsigned int capability, bool on);
+
+/* lib_random.c */
+
+uint64_t next_random(uint64_t *state);
 
 /* lib_group.c */
 
@@ -213,7 +225,9 @@ struct mount_info {
 	char options[512];
 };
 
+const char *permission_missing(const char *variable, const char *what);
 const char *mount_find(struct mount_info *info);
+const char *umount_missing(struct mount_info *info);
 int mount_change(const struct mount_info *info, unsigned long flags);
 void mount_again(const struct mount_info *info);
 int mount_check(const struct mount_info *info);
@@ -242,11 +256,31 @@ const char *bench_open(struct bench *bench);
 bool bench_close(struct bench *bench);
 void region_open(struct bench *bench, struct region *region, const char *name,
 		 unsigned long nr_pages);
+bool region_open_aligned(struct bench *bench, struct region *region,
+			 const char *name, size_t size, uint64_t *pos);
 void region_deregister(struct region *region);
 void region_unmap(struct region *region);
 void region_close(struct region *region);
 long first_incoherent_page(struct bench *bench, struct ibv_mr *mr,
 			   unsigned long mr_page, int fd,
 			   unsigned long file_page, unsigned long nr);
+
+/* Windows stay open for so long, unless they are closed */
+#define WINDOW_MS	60000
+
+/* A thread that registers or deregisters a region, held up in a window */
+struct region_thread {
+	struct bench *bench;
+	struct region *region;
+	size_t len;		/* bytes to register, of whole pages */
+	pthread_t thread;
+	bool done;
+};
+
+void windows_close(void);
+void region_register_begin(struct region_thread *thread, unsigned int ms);
+void region_deregister_begin(struct region_thread *thread, unsigned int ms);
+bool region_thread_done(struct region_thread *thread);
+void region_thread_end(struct region_thread *thread);
 
 #endif

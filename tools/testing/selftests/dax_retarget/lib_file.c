@@ -54,7 +54,7 @@ static uint64_t word_for(enum writer_id id, uint64_t pos)
  * fill - make content
  * @buf: gets it
  * @len: its length, a multiple of 8
- * @id: who writes it
+ * @id: its writer
  * @pos: where it belongs, a multiple of 8
  */
 void fill(void *buf, size_t len, enum writer_id id, uint64_t pos)
@@ -123,8 +123,8 @@ int folder_open(void)
  * folder_sync - have what was deleted be free, and all be on the medium
  *
  * XFS frees in the background, and waits for that when it is asked to free what
- * files have beyond their end: of none here, as none is so large. Who may not
- * ask goes without.
+ * files have beyond their end: of none here, as none is so large. Without the
+ * permission to ask, the background is not waited for.
  */
 void folder_sync(void)
 {
@@ -223,6 +223,38 @@ bool folder_can(int mode)
 	close(fd);
 	file_unlink("probe_mode");
 	return can;
+}
+
+const char *punch_missing(void)
+{
+	return folder_can(PUNCH_HOLE) ? NULL :
+	       "the file system cannot punch holes";
+}
+
+/* A file that is there, once more */
+int file_open(const char *name, int flags)
+{
+	int dir = folder_open();
+	int fd = openat(dir, name, flags);
+
+	if (fd < 0)
+		die("cannot open %s", name);
+	close(dir);
+	return fd;
+}
+
+bool file_exists(const char *name)
+{
+	int dir = folder_open();
+	bool exists = !faccessat(dir, name, F_OK, 0);
+
+	close(dir);
+	return exists;
+}
+
+int file_punch(int fd, uint64_t pos, size_t len)
+{
+	return fallocate(fd, PUNCH_HOLE, pos, len);
 }
 
 void file_unlink(const char *name)
@@ -325,6 +357,7 @@ void file_extents(int fd, uint64_t pos, size_t len, struct extents *extents)
 
 		if (end > pos + len)
 			end = pos + len;
+		extents->list[i].pos = begin;
 		extents->list[i].phys = e->fe_physical + skip;
 		extents->list[i].len = end - begin;
 	}
@@ -516,7 +549,7 @@ size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 	size_t size = VICTIM_SEED;
 	struct extents have;
 
-	/* XFS gives its last blocks to nobody; that shall not be those */
+	/* XFS gives its last free blocks to no file: let them be others than @want */
 	folder_sync();
 	*got = 0;
 	while (*got < need && !posix_fallocate(fd, size, 16 * PAGE)) {

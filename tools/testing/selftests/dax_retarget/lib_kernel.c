@@ -7,10 +7,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +20,7 @@
 
 #define DEBUGFS		"/sys/kernel/debug"
 #define STATS		DEBUGFS "/dax_retarget/stats"
-#define SWITCHES	DEBUGFS "/dax_retarget/"
+#define SWITCHES	DEBUGFS "/dax_retarget/"	/* of CONFIG_DAX_RETARGET_TEST */
 #define DMA_DEBUG	DEBUGFS "/dma-api/"
 #define VMSTAT		"/proc/vmstat"
 #define TRANSLATIONS	DEBUGFS "/iommu/intel"
@@ -130,9 +132,11 @@ bool stats_wait(const struct stats *before, struct stats *now)
 	return false;
 }
 
-bool switches_exist(void)
+/* NULL, or why the kernel has no switches */
+const char *switches_missing(void)
 {
-	return !access(SWITCHES "break", R_OK | W_OK);
+	return access(SWITCHES "break", X_OK) ?
+	       "no test switches (CONFIG_DAX_RETARGET_TEST)" : NULL;
 }
 
 void switch_write(const char *name, unsigned int value)
@@ -163,6 +167,13 @@ unsigned int switch_read(const char *name)
 bool translations_visible(void)
 {
 	return !access(TRANSLATIONS, X_OK);
+}
+
+/* NULL, or why translation_leads_to() is of no use */
+const char *translations_missing(void)
+{
+	return translations_visible() ? NULL :
+	       "cannot see the IOMMU's tables (root, CONFIG_INTEL_IOMMU_DEBUGFS)";
 }
 
 /*
@@ -244,4 +255,22 @@ bool word_in_file(const char *path, const char *word)
 		if (!strcmp(w, word))
 			return true;
 	return false;
+}
+
+/* Give this process a capability, or take it away */
+void capability_set(unsigned int capability, bool on)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		die("cannot get capabilities");
+	if (on)
+		data[0].effective |= 1 << capability;
+	else
+		data[0].effective &= ~(1 << capability);
+	if (syscall(SYS_capset, &header, data))
+		die("cannot set capabilities");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The file system under the tests of DAX retarget as a whole: how it is mounted,
- * how to mount it again, and what is in its blocks, whoever they belong to.
+ * how to mount it again, and what is in its blocks, of whatever file they are.
  */
 
 #include <errno.h>
@@ -63,6 +63,26 @@ const char *mount_find(struct mount_info *info)
 	return found ? NULL : "the folder is not a mount point";
 }
 
+/* NULL, or why a test does not do @what, which others on the machine may notice */
+const char *permission_missing(const char *variable, const char *what)
+{
+	static char why[128];
+
+	if (getenv(variable))
+		return NULL;
+	snprintf(why, sizeof(why), "would %s: set %s to allow it", what,
+		 variable);
+	return why;
+}
+
+/* As mount_find(), for a test that unmounts the file system */
+const char *umount_missing(struct mount_info *info)
+{
+	return permission_missing("DAX_RETARGET_UMOUNT",
+				  "unmount the file system") ?:
+	       mount_find(info);
+}
+
 /* errno of a change of what is mounted; @flags beside MS_REMOUNT */
 int mount_change(const struct mount_info *info, unsigned long flags)
 {
@@ -99,10 +119,10 @@ int mount_check(const struct mount_info *info)
 }
 
 /**
- * device_find_writer - look into blocks, whoever they belong to
+ * device_find_writer - look into blocks, of whatever file they are
  * @info: the file system
  * @blocks: where
- * @id: who should not have written there
+ * @id: the writer that should not have written there
  *
  * Return: how many pages begin with what @id writes
  */

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib.h"
+#include "lib_ioctl.h"
 #include "lib_ops.h"
 
 #ifndef MADV_COLD
@@ -29,19 +29,7 @@
 #define MADV_PAGEOUT	21
 #endif
 
-/* Not in the exported headers */
-struct ext4_move_extent {
-	uint32_t reserved;
-	uint32_t donor_fd;
-	uint64_t orig_start;
-	uint64_t donor_start;
-	uint64_t len;
-	uint64_t moved_len;
-};
-
-#define EXT4_IOC_MOVE_EXT	_IOWR('f', 15, struct ext4_move_extent)
-#define EXT4_IOC_SWAP_BOOT	_IO('f', 17)
-
+/* As in fs/xfs/libxfs/xfs_fs.h */
 struct xfs_time {
 	long sec;
 	int32_t nsec;
@@ -78,16 +66,8 @@ struct xfs_swap_extents {
 	struct xfs_file_stat stat;
 };
 
-struct xfs_exchange {
-	int32_t fd1;
-	uint32_t pad;
-	uint64_t offset1, offset2, length, flags;
-};
-
 #define XFS_IOC_FSBULKSTAT_SINGLE	_IOWR('X', 102, struct xfs_stat_request)
 #define XFS_IOC_SWAPEXT			_IOWR('X', 109, struct xfs_swap_extents)
-#define XFS_IOC_EXCHANGE_RANGE		_IOW('X', 129, struct xfs_exchange)
-#define XFS_EXCHANGE_RANGE_TO_EOF	1
 
 #define OTHER	"other"
 
@@ -271,10 +251,10 @@ static long run_exchange_range(const struct op_type *type, struct side *side,
 			       uint64_t a, uint64_t b)
 {
 	int fd = other_create(side, a + b);
-	struct xfs_exchange exchange = {
-		.fd1 = fd,
-		.offset1 = a,
-		.offset2 = a,
+	struct xfs_exchange_range exchange = {
+		.file1_fd = fd,
+		.file1_offset = a,
+		.file2_offset = a,
 		.length = b,
 		.flags = type->mode,
 	};
@@ -289,7 +269,7 @@ static long run_move_extents(const struct op_type *type, struct side *side,
 			     uint64_t a, uint64_t b)
 {
 	int fd = other_create(side, a + b);
-	struct ext4_move_extent move = {
+	struct move_extent move = {
 		.donor_fd = type->mode ? side->fd : fd,
 		.orig_start = a / PAGE,
 		.donor_start = a / PAGE,
@@ -654,7 +634,6 @@ static long run_trim(const struct op_type *type, struct side *side, uint64_t a,
 }
 
 #define KEEP_SIZE	FALLOC_FL_KEEP_SIZE
-#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 const struct op_type op_types[] = {
 	/* Sizes */
@@ -665,8 +644,9 @@ const struct op_type op_types[] = {
 	{ "open_truncate", run_open_truncate, .flags = OP_FREES, .weight = 1 },
 	{ "truncate_read_only", run_truncate_read_only, OP_SIZE, .weight = 1 },
 	/* Blocks */
-	{ "punch", run_fallocate, OP_RANGE, PUNCH, OP_FREES, .weight = 12 },
-	{ "punch_read_only", run_fallocate_read_only, OP_RANGE, PUNCH,
+	{ "punch", run_fallocate, OP_RANGE, PUNCH_HOLE, OP_FREES,
+	  .weight = 12 },
+	{ "punch_read_only", run_fallocate_read_only, OP_RANGE, PUNCH_HOLE,
 	  .weight = 1 },
 	{ "collapse", run_fallocate, OP_RANGE, FALLOC_FL_COLLAPSE_RANGE,
 	  OP_FREES, .weight = 6 },
@@ -756,9 +736,34 @@ const struct op_type *op_find(const char *name)
 	return NULL;
 }
 
+/* Does the file system know it? Answers for what fallocate() does */
+bool op_possible(const struct op_type *type)
+{
+	return type->run != run_fallocate || folder_can(type->mode);
+}
+
 long op_run(const struct op *op, struct side *side)
 {
 	return op->type->run(op->type, side, op->a, op->b);
+}
+
+/**
+ * op_apply - do to a file what needs no more than its descriptor
+ * @name: of the operation: one on size, blocks or data
+ * @fd: the file
+ * @a: first argument of the operation
+ * @b: second argument
+ *
+ * Return: what the system call gave, or a negative errno
+ */
+long op_apply(const char *name, int fd, uint64_t a, uint64_t b)
+{
+	struct op op = { .type = op_find(name), .a = a, .b = b };
+	struct side side = { .name = name, .dir = -1, .fd = fd };
+
+	if (!op.type)
+		die("no operation is called %s", name);
+	return op_run(&op, &side);
 }
 
 /* As --replay takes it; returns the length */

@@ -55,7 +55,9 @@ extern const struct op_type op_types[];
 extern const unsigned int nr_op_types;
 
 const struct op_type *op_find(const char *name);
+bool op_possible(const struct op_type *type);
 long op_run(const struct op *op, struct side *side);
+long op_apply(const char *name, int fd, uint64_t a, uint64_t b);
 int op_print(const struct op *op, char *buf, size_t len);
 const char *op_result(long result);
 uint64_t side_size(const struct side *side);

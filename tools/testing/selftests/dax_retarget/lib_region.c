@@ -87,6 +87,33 @@ void region_open(struct bench *bench, struct region *region, const char *name,
 		die("cannot register %s", name);
 }
 
+/**
+ * region_open_aligned - as region_open(), of blocks that a large page can map
+ * @bench: with a NIC
+ * @region: gets the page
+ * @name: of the file
+ * @size: of the page
+ * @pos: gets where in the file the page begins
+ *
+ * Return: false if the file system has no such run of blocks
+ */
+bool region_open_aligned(struct bench *bench, struct region *region,
+			 const char *name, size_t size, uint64_t *pos)
+{
+	region->name = name;
+	region->len = size;
+	region->fd = file_create_aligned(name, size, pos);
+	if (region->fd < 0)
+		return false;
+	/* Unwritten blocks would take a fault for each small page */
+	file_fill(region->fd, *pos, size, FILLED);
+	region->map = file_map_aligned(region->fd, *pos, size, size);
+	region->mr = nic_register(bench->nic, region->map, size);
+	if (!region->mr)
+		die("cannot register %s", name);
+	return true;
+}
+
 void region_deregister(struct region *region)
 {
 	if (region->mr)
@@ -167,4 +194,81 @@ long first_incoherent_page(struct bench *bench, struct ibv_mr *mr,
 		}
 	}
 	return -1;
+}
+
+/* End all windows at once, and open none any more */
+void windows_close(void)
+{
+	switch_write("delay_ms/registered", 0);
+	switch_write("delay_ms/unmapped", 0);
+	switch_write("delay_ms/left_index", 0);
+}
+
+bool region_thread_done(struct region_thread *thread)
+{
+	return __atomic_load_n(&thread->done, __ATOMIC_ACQUIRE);
+}
+
+static void *run_register(void *arg)
+{
+	struct region_thread *thread = arg;
+	struct region *region = thread->region;
+
+	region->mr = nic_register(thread->bench->nic, region->map, thread->len);
+	__atomic_store_n(&thread->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void *run_deregister(void *arg)
+{
+	struct region_thread *thread = arg;
+
+	region_deregister(thread->region);
+	__atomic_store_n(&thread->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void region_thread_start(struct region_thread *thread,
+				void *(*run)(void *))
+{
+	if (pthread_create(&thread->thread, NULL, run, thread))
+		die("no thread");
+}
+
+/**
+ * region_register_begin - have a thread register a region, and stop on the way
+ * @thread: with the region, and how much of it to register
+ * @ms: how long its pages stay pinned and not mapped
+ *
+ * Returns when the pages are pinned, or when the thread is done against the odds.
+ */
+void region_register_begin(struct region_thread *thread, unsigned int ms)
+{
+	long goal = stat_read("pages_pinned") + thread->len / PAGE;
+
+	switch_write("delay_ms/registered", ms);
+	region_thread_start(thread, run_register);
+	while (stat_read("pages_pinned") < goal && !region_thread_done(thread))
+		sleep_ms(5);
+}
+
+/**
+ * region_deregister_begin - have a thread deregister a region, and stop on the way
+ * @thread: with the region
+ * @ms: how long its pin stays unmapped in the index, and how long out of it
+ *
+ * Returns at once: what the pin still has is for the test to look at.
+ */
+void region_deregister_begin(struct region_thread *thread, unsigned int ms)
+{
+	switch_write("delay_ms/unmapped", ms);
+	switch_write("delay_ms/left_index", ms);
+	region_thread_start(thread, run_deregister);
+}
+
+/* Have the thread finish what it does */
+void region_thread_end(struct region_thread *thread)
+{
+	windows_close();
+	pthread_join(thread->thread, NULL);
 }

@@ -28,7 +28,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,7 +47,6 @@
 #define MARGIN		1000			/* of a page not registered */
 #define CONNS		2			/* keep the engine busy */
 #define DEPTH		16
-#define MAX_RUNS	2048
 
 /* A file, with what is known of its pages in the region */
 struct twin {
@@ -345,46 +343,23 @@ static void process_write(struct twin *twin, enum writer_id id,
 	}
 }
 
-/* The blocks of a file */
-
-static struct fiemap *file_runs(int fd, uint64_t pos, uint64_t len)
-{
-	static union {
-		struct fiemap map;
-		char space[sizeof(struct fiemap) +
-			   MAX_RUNS * sizeof(struct fiemap_extent)];
-	} u;
-
-	memset(&u.map, 0, sizeof(u.map));
-	u.map.fm_start = pos;
-	u.map.fm_length = len;
-	u.map.fm_flags = FIEMAP_FLAG_SYNC;
-	u.map.fm_extent_count = MAX_RUNS;
-	if (ioctl(fd, FS_IOC_FIEMAP, &u.map))
-		die("cannot learn a file's extents");
-	return &u.map;
-}
-
 /* Of each page of the region, the place on the block device, or 0 */
 static void find_blocks(struct twin *twin, const struct layout *layout,
 			uint64_t *where)
 {
-	struct fiemap *runs = file_runs(twin->side.fd, layout->first * PAGE,
-					layout->nr * PAGE);
+	static struct extents extents;
+	unsigned long page;
 	unsigned int i;
+	uint64_t pos;
 
+	file_extents(twin->side.fd, layout->first * PAGE, layout->nr * PAGE,
+		     &extents);
 	memset(where, 0, layout->nr * sizeof(*where));
-	for (i = 0; i < runs->fm_mapped_extents; i++) {
-		struct fiemap_extent *run = &runs->fm_extents[i];
-		uint64_t pos;
-
-		for (pos = 0; pos < run->fe_length; pos += PAGE) {
-			uint64_t page = (run->fe_logical + pos) / PAGE;
-
-			if (page >= layout->first &&
-			    page < layout->first + layout->nr)
-				where[page - layout->first] =
-					run->fe_physical + pos;
+	for (i = 0; i < extents.nr; i++) {
+		for (pos = 0; pos < extents.list[i].len; pos += PAGE) {
+			page = (extents.list[i].pos + pos) / PAGE;
+			where[page - layout->first] = extents.list[i].phys +
+						      pos;
 		}
 	}
 }
@@ -416,14 +391,14 @@ static enum page_kind kind_of(const struct layout *layout, unsigned long page)
  */
 static void fill_file(struct twin *twin, const struct layout *layout)
 {
-	unsigned long page, last = layout->nr_pages + !!layout->tail;
+	unsigned long page, end = layout->nr_pages + !!layout->tail;
 	uint64_t pos, buf[PAGE / 8];
 	int fd = twin->side.fd;
 
 	if (!layout->large &&
 	    ftruncate(fd, layout->nr_pages * PAGE + layout->tail))
 		die("cannot set the size of the file on %s", twin->side.name);
-	for (page = layout->large ? first_mapped(layout) : 0; page < last;
+	for (page = layout->large ? first_mapped(layout) : 0; page < end;
 	     page++) {
 		pos = page * PAGE;
 		switch (kind_of(layout, page)) {
@@ -470,7 +445,7 @@ static void fill_region(struct twin *twin, const struct layout *layout)
 	}
 }
 
-static int file_open(struct twin *twin)
+static int twin_create(struct twin *twin)
 {
 	int fd = openat(twin->side.dir, SIDE_FILE,
 			O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -525,16 +500,17 @@ static bool open_large(struct twin *twin, const struct layout *layout)
 		.first = first_mapped(layout),
 		.nr = layout->nr_pages - first_mapped(layout),
 	};
+	static struct extents beginning;
 	unsigned long i = 0;
 	uint64_t shift;
 	int tries;
 
 	for (tries = 0; tries < 3; tries++) {
-		twin->side.fd = file_open(twin);
+		twin->side.fd = twin_create(twin);
 		if (fallocate(twin->side.fd, 0, 0, size))
 			return false;
-		shift = file_runs(twin->side.fd, 0, PAGE)
-				->fm_extents[0].fe_physical % PAGE_2M;
+		file_extents(twin->side.fd, 0, PAGE, &beginning);
+		shift = beginning.list[0].phys % PAGE_2M;
 		if (shift && fallocate(twin->side.fd, FALLOC_FL_INSERT_RANGE, 0,
 				       shift))
 			return false;
@@ -784,22 +760,22 @@ static const char *list_pages(const bool *set, unsigned long nr)
 {
 	static char text[4][128];
 	static unsigned int n;
-	unsigned long i, end;
+	unsigned long i, last;
 	size_t used = 0;
 	char *buf;
 
 	n = (n + 1) % 4;
 	buf = text[n];
 	snprintf(buf, sizeof(text[n]), "none");
-	for (i = 0; i < nr && used < sizeof(text[n]) - 24; i = end + 1) {
-		end = i;
+	for (i = 0; i < nr && used < sizeof(text[n]) - 24; i = last + 1) {
+		last = i;
 		if (!set[i])
 			continue;
-		while (end + 1 < nr && set[end + 1])
-			end++;
+		while (last + 1 < nr && set[last + 1])
+			last++;
 		used += snprintf(buf + used, sizeof(text[n]) - used,
-				 end > i ? "%s%lu-%lu" : "%s%lu",
-				 used ? " " : "", i, end);
+				 last > i ? "%s%lu-%lu" : "%s%lu",
+				 used ? " " : "", i, last);
 	}
 	return buf;
 }
@@ -827,7 +803,7 @@ static size_t victim_write(int fd, const struct extents *want, uint64_t *got)
 	return size;
 }
 
-/* Blocks that left become another file's: the device neither writes nor reads it */
+/* Blocks that left become another file's, which the device cannot reach */
 static void check_victim(const struct sequence *sequence, int fd,
 			 struct outcome *outcome)
 {
@@ -1051,7 +1027,7 @@ void sequence_run(const struct sequence *sequence, struct outcome *outcome)
 		struct twin *twin = &twins[s];
 
 		if (s != SIDE_DAX || !layout->large)
-			twin->side.fd = file_open(twin);
+			twin->side.fd = twin_create(twin);
 		twin->side.swapped = false;
 		fill_file(twin, layout);
 		fill_region(twin, layout);

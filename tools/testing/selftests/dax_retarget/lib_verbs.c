@@ -329,7 +329,7 @@ int conn_read(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
  * @mr: memory region
  * @first: first page, from the start of the region
  * @nr: number of pages
- * @id: who it is
+ * @id: the writer that the content names
  *
  * Return: 0, or an error as conn_error() describes it
  */

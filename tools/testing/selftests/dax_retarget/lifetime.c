@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -25,10 +24,7 @@ FIXTURE(lifetime)
 
 FIXTURE_SETUP(lifetime)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench));
 	region_open(&self->bench, &self->region, "file", PAGES);
 }
 
@@ -38,24 +34,13 @@ FIXTURE_TEARDOWN(lifetime)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-static int open_again(struct region *region)
-{
-	int dir = folder_open();
-	int fd = openat(dir, region->name, O_RDWR);
-
-	if (fd < 0)
-		die("cannot open %s", region->name);
-	close(dir);
-	return fd;
-}
-
 TEST_F(lifetime, outlives_mapping_and_descriptor)
 {
 	struct region *region = &self->region;
 	int fd;
 
 	region_unmap(region);
-	fd = open_again(region);
+	fd = file_open(region->name, O_RDWR);
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0, fd, 0,
 					    PAGES));
 	ASSERT_EQ(0, ftruncate(fd, PAGE));
@@ -71,19 +56,15 @@ TEST_F(lifetime, outlives_memory_pressure)
 {
 	struct region *region = &self->region;
 	long retargeted = stat_read("pages_retargeted");
-	int fd, caches;
+	int fd;
 
 	region_unmap(region);
 	sync();
-	caches = open("/proc/sys/vm/drop_caches", O_WRONLY);
-	if (caches < 0)
-		SKIP(return, "cannot drop caches: not root");
-	ASSERT_EQ(1, write(caches, "3", 1));
-	ASSERT_EQ(1, write(caches, "2", 1));
-	close(caches);
+	write_file("/proc/sys/vm/drop_caches", "3");
+	write_file("/proc/sys/vm/drop_caches", "2");
 
 	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
-	fd = open_again(region);
+	fd = file_open(region->name, O_RDWR);
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0, fd, 0,
 					    PAGES));
 	close(fd);
@@ -98,7 +79,7 @@ TEST_F(lifetime, outlives_fork)
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		/* Has the mapping and the descriptors, and is no party */
+		/* The child has mapping and descriptors, and no region */
 		*(char *)region->map = 1;
 		_exit(ftruncate(region->fd, PAGES / 2 * PAGE) ? 1 : 0);
 	}
@@ -166,7 +147,7 @@ static void __noreturn be_a_process(int ready, bool exits)
 static void start_and_end(struct __test_metadata *_metadata,
 			  FIXTURE_DATA(lifetime) * self, bool exits)
 {
-	int ready[2], status, dir, fd;
+	int ready[2], status, fd;
 	struct stats before, now;
 	pid_t pid;
 	char c;
@@ -189,9 +170,7 @@ static void start_and_end(struct __test_metadata *_metadata,
 
 	EXPECT_TRUE(stats_wait(&before, &now))
 		TH_LOG("%ld pins are left", now.pins - before.pins);
-	dir = folder_open();
-	fd = openat(dir, "child", O_RDWR);
-	close(dir);
+	fd = file_open("child", O_RDWR);
 	EXPECT_EQ(0, ftruncate(fd, 0));
 	close(fd);
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, self->region.mr, 0,

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +25,6 @@
 
 #define PAGES	16UL
 #define BAD	5UL	/* the page that fails */
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 FIXTURE(poison)
 {
@@ -52,17 +50,12 @@ static const char *events_open(void)
 
 FIXTURE_SETUP(poison)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (!getenv("DAX_RETARGET_POISON"))
-		SKIP(return, "would mark memory as failed: set DAX_RETARGET_POISON to allow it");
+	SKIP_IF(return, bench_open(&self->bench) ?:
+			permission_missing("DAX_RETARGET_POISON",
+					   "mark memory as failed"));
 	if (access("/proc/sys/vm/memory_failure_recovery", F_OK))
 		SKIP(return, "no CONFIG_MEMORY_FAILURE");
-	missing = events_open();
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, events_open());
 	region_open(&self->bench, &self->region, "file", PAGES);
 	self->bad = BAD;
 	self->end = PAGES;
@@ -76,17 +69,6 @@ FIXTURE_TEARDOWN(poison)
 	region_close(&self->region);
 	trace_close();
 	EXPECT_TRUE(bench_close(&self->bench));
-}
-
-static int open_again(const char *name)
-{
-	int dir = folder_open();
-	int fd = openat(dir, name, O_RDWR);
-
-	if (fd < 0)
-		die("cannot open %s", name);
-	close(dir);
-	return fd;
 }
 
 static void *sigbus_at;
@@ -103,7 +85,7 @@ static int be_the_finder(FIXTURE_DATA(poison) * self)
 		.sa_sigaction = on_sigbus,
 		.sa_flags = SA_SIGINFO,
 	};
-	int fd = open_again("file");
+	int fd = file_open("file", O_RDWR);
 	char *map = file_map_aligned(fd, self->pos, self->region.len,
 				     self->region.len);
 	char *bad = map + self->bad * PAGE;
@@ -119,7 +101,7 @@ static int be_the_finder(FIXTURE_DATA(poison) * self)
 	return 0;
 }
 
-/* Have the page fail, which a process meets who is not the one with the region */
+/* Have the page fail under a process that has no region */
 static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(poison) * self)
 {
 	int status;
@@ -187,13 +169,13 @@ static void take_it(struct __test_metadata *_metadata,
 		    FIXTURE_DATA(poison) * self, int fd)
 {
 	uint64_t pos = self->pos + self->bad * PAGE;
-	bool can_punch = folder_can(PUNCH);
+	bool can_punch = !punch_missing();
 	struct translation found;
 	uint64_t start = now_ms();
 	long nr = 1;
 
 	if (can_punch) {
-		ASSERT_EQ(0, fallocate(fd, PUNCH, pos, PAGE));
+		ASSERT_EQ(0, file_punch(fd, pos, PAGE));
 	} else {
 		/* With what is behind it */
 		ASSERT_EQ(0, ftruncate(fd, pos));
@@ -219,7 +201,7 @@ TEST_F(poison, of_unmapped_file)
 
 	region_unmap(&self->region);
 	fail(_metadata, self);
-	fd = open_again("file");
+	fd = file_open("file", O_RDWR);
 	check_failed(_metadata, self, fd, 1);
 	take_it(_metadata, self, fd);
 	close(fd);
@@ -232,14 +214,9 @@ TEST_F(poison, of_page_within_2m)
 
 	region_close(region);
 	file_unlink("file");
-	region->fd = file_create_aligned("file", PAGE_2M, &self->pos);
-	if (region->fd < 0)
+	if (!region_open_aligned(&self->bench, region, "file", PAGE_2M,
+				 &self->pos))
 		SKIP(return, "the file system has no aligned run of 2 MiB");
-	file_fill(region->fd, self->pos, PAGE_2M, FILLED);
-	region->len = PAGE_2M;
-	region->map = file_map_aligned(region->fd, self->pos, PAGE_2M, PAGE_2M);
-	region->mr = nic_register(self->bench.nic, region->map, region->len);
-	ASSERT_NE(NULL, region->mr);
 	self->bad = 256;
 	self->first = self->bad - 8;
 	self->end = self->bad + 9;
@@ -312,7 +289,7 @@ TEST_F(poison, of_page_in_several_regions)
 			      2 * PAGE);
 	ASSERT_NE(NULL, beside);
 	region_unmap(region);
-	region->fd = open_again("file");
+	region->fd = file_open("file", O_RDWR);
 
 	fail(_metadata, self);
 	check_failed(_metadata, self, region->fd, 3);
@@ -331,11 +308,10 @@ TEST_F(poison, of_page_that_was_taken)
 	struct region *region = &self->region;
 	uint64_t word = 1;
 
-	if (!folder_can(PUNCH))
-		SKIP(return, "the file system cannot punch holes");
+	SKIP_IF(return, punch_missing());
 	region_unmap(region);
-	region->fd = open_again("file");
-	ASSERT_EQ(0, fallocate(region->fd, PUNCH, BAD * PAGE, PAGE));
+	region->fd = file_open("file", O_RDWR);
+	ASSERT_EQ(0, file_punch(region->fd, BAD * PAGE, PAGE));
 	/* It has a block again, most likely the same one */
 	ASSERT_EQ(sizeof(word), pwrite(region->fd, &word, sizeof(word),
 				       BAD * PAGE));
@@ -374,7 +350,7 @@ TEST_F(poison, then_sync)
 
 	region_unmap(&self->region);
 	fail(_metadata, self);
-	fd = open_again("file");
+	fd = file_open("file", O_RDWR);
 	EXPECT_EQ(0, fsync(fd));
 	EXPECT_EQ(0, syncfs(dir));
 	close(fd);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/falloc.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +17,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/quota.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib_harness.h"
@@ -69,37 +67,19 @@ static void set_limit(const struct mount_info *info, int user, uint64_t bytes)
 		die("cannot set a quota");
 }
 
-/*
- * Root may exceed a limit, unless it is told not to. To be called before a NIC
- * is opened, whose descriptor is of no use to other credentials.
- */
-static void obey_limits(void)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2];
-
-	if (syscall(SYS_capget, &header, data))
-		die("cannot get capabilities");
-	data[0].effective &= ~(1 << CAP_SYS_RESOURCE);
-	if (syscall(SYS_capset, &header, data))
-		die("cannot set capabilities");
-}
-
 FIXTURE_SETUP(quota)
 {
-	const char *missing = mount_find(&self->mount);
 	struct dqblk quota;
 
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, mount_find(&self->mount));
 	if (!quota_get(&self->mount, PINNED_USER, &quota))
 		SKIP(return, "the file system is not mounted with user quota");
-	obey_limits();
-	missing = bench_open(&self->bench);
-	if (missing)
-		SKIP(return, "%s", missing);
+	/*
+	 * Root may exceed a limit, unless it is told not to; and a NIC that is
+	 * open is of no use to other credentials
+	 */
+	capability_set(CAP_SYS_RESOURCE, false);
+	SKIP_IF(return, bench_open(&self->bench));
 	region_open(&self->bench, &self->region, "file", PAGES);
 	self->plain = file_create("plain", LEN, FILLED);
 	if (fchown(self->region.fd, PINNED_USER, -1) ||
@@ -123,7 +103,7 @@ TEST_F(quota, counts_what_is_freed)
 		int mode;
 		unsigned long first, nr, lost;
 	} steps[] = {
-		{ FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FIRST, NR, NR },
+		{ PUNCH_HOLE, FIRST, NR, NR },
 		{ 0, FIRST, NR, 0 },	/* has blocks again */
 		{ FALLOC_FL_ZERO_RANGE, 4, 4, 4 },
 		{ -1, FIRST, 0, PAGES - FIRST - NR },	/* truncate */
@@ -197,8 +177,7 @@ TEST_F(quota, refused_write_takes_nothing)
 	long retargeted;
 	char byte = 1;
 
-	ASSERT_EQ(0, fallocate(region->fd, FALLOC_FL_PUNCH_HOLE |
-			       FALLOC_FL_KEEP_SIZE, FIRST * PAGE, NR * PAGE));
+	ASSERT_EQ(0, file_punch(region->fd, FIRST * PAGE, NR * PAGE));
 	retargeted = stat_read("pages_retargeted");
 	sync();
 	set_limit(&self->mount, PINNED_USER,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * One core registers a file, another frees blocks of it, again and again with
- * other delays. Whoever is first: a page of the region is afterwards either the
- * file's or nobody's, and the new owner of the blocks keeps every byte.
+ * other delays. In whatever order that happens, a page of the region is either
+ * the file's afterwards or nobody's, and the new owner of the blocks keeps every
+ * byte.
  *
  * DAX_RETARGET_RACES in the environment is how many times (default 20).
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib_harness.h"
+#include "lib_ops.h"
 
 #define PAGES	16UL
 #define FIRST	4UL	/* pages that lose their blocks */
@@ -37,38 +38,33 @@ FIXTURE(race)
 
 FIXTURE_VARIANT(race)
 {
-	int (*op)(int fd);
+	const char *op;
+	uint64_t a, b;		/* its arguments */
+	unsigned long may_go;	/* pages from FIRST on that may lose their block */
+	bool shortens;		/* for a moment, the file ends before FIRST */
 };
-
-static int op_punch(int fd)
-{
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 FIRST * PAGE, NR * PAGE);
-}
-
-static int op_truncate(int fd)
-{
-	return ftruncate(fd, FIRST * PAGE) ?: ftruncate(fd, PAGES * PAGE);
-}
 
 FIXTURE_VARIANT_ADD(race, punch)
 {
-	.op = op_punch,
+	.op = "punch",
+	.a = FIRST * PAGE,
+	.b = NR * PAGE,
+	.may_go = NR,
 };
 
 FIXTURE_VARIANT_ADD(race, truncate)
 {
-	.op = op_truncate,
+	.op = "truncate_twice",
+	.a = FIRST * PAGE,
+	.b = PAGES * PAGE,
+	.may_go = PAGES - FIRST,
+	.shortens = true,
 };
 
 FIXTURE_SETUP(race)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (variant->op == op_punch &&
-	    !folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+	SKIP_IF(return, bench_open(&self->bench));
+	if (!op_possible(op_find(variant->op)))
 		SKIP(return, "the file system cannot punch holes");
 	leave_little_space(2 << 20);
 	pthread_barrier_init(&self->start, NULL, 2);
@@ -124,7 +120,8 @@ static void check_pages(struct __test_metadata *_metadata,
 }
 
 static void race_once(struct __test_metadata *_metadata,
-		      FIXTURE_DATA(race) * self, int (*op)(int fd))
+		      FIXTURE_DATA(race) * self,
+		      const FIXTURE_VARIANT(race) * variant)
 {
 	int victim = victim_create();
 	int fd = file_create("file", PAGES * PAGE, FILLED);
@@ -140,18 +137,17 @@ static void race_once(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, pthread_create(&thread, NULL, do_register, self));
 	pthread_barrier_wait(&self->start);
 	usleep(rand_r(&self->seed) % 3000);
-	ASSERT_EQ(0, op(fd));
+	ASSERT_EQ(0, op_apply(variant->op, fd, variant->a, variant->b));
 	pthread_join(thread, NULL);
 
 	size = victim_grow(victim, &freed, &got);
 	if (self->mr) {
-		check_pages(_metadata, self, fd,
-			    op == op_punch ? NR : PAGES - FIRST);
+		check_pages(_metadata, self, fd, variant->may_go);
 		nic_deregister(self->mr);
 	} else {
-		/* It met the file while it was short */
+		/* The registration met the file while it was short */
 		self->refused++;
-		EXPECT_TRUE(op == op_truncate);
+		EXPECT_TRUE(variant->shortens);
 		EXPECT_EQ(EFAULT, self->error)
 			TH_LOG("%s", strerror(self->error));
 	}
@@ -170,7 +166,7 @@ TEST_F(race, registration_against_freeing)
 	unsigned int i, nr = races ? atoi(races) : 20;
 
 	for (i = 0; i < nr; i++)
-		race_once(_metadata, self, variant->op);
+		race_once(_metadata, self, variant);
 	TH_LOG("%u races: %u regions are the file's, %u lost pages, %u refused",
 	       nr, self->all_file, self->taken, self->refused);
 	EXPECT_LT(0, nr);

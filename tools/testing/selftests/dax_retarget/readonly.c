@@ -2,11 +2,11 @@
 /*
  * A device writes to a medium without asking the file system, so a file system
  * that devices can write to is not remounted read-only, as one with a file that
- * is open for writing is not. Devices that only read are no hindrance, nor is a
- * mount that is read-only while the file system is not.
+ * is open for writing is not. Devices that only read are no hindrance, and
+ * neither is a mount that is read-only while the file system is not.
  *
- * A freeze is not refused: it is short, and whoever takes a snapshot of
- * persistent memory has to stop the devices himself. They go on writing.
+ * A freeze is not refused, as it is short. Devices go on writing: a program that
+ * takes a snapshot of persistent memory has to stop them itself.
  *
  * Remounts the folder that is tested: only if DAX_RETARGET_UMOUNT is in the
  * environment; with DAX_RETARGET_EMERGENCY, also all other file systems.
@@ -40,13 +40,9 @@ FIXTURE(readonly)
 
 FIXTURE_SETUP(readonly)
 {
-	const char *missing = bench_open(&self->bench) ?:
-			      mount_find(&self->mount);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (!getenv("DAX_RETARGET_UMOUNT"))
-		SKIP(return, "would remount the file system: set DAX_RETARGET_UMOUNT to allow it");
+	SKIP_IF(return, bench_open(&self->bench) ?: mount_find(&self->mount) ?:
+			permission_missing("DAX_RETARGET_UMOUNT",
+					   "remount the file system"));
 	region_open(&self->bench, &self->region, "file", PAGES);
 	self->retargeted = stat_read("pages_retargeted");
 }
@@ -58,21 +54,10 @@ FIXTURE_TEARDOWN(readonly)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-static int open_file(const struct region *region, int flags)
-{
-	int dir = folder_open();
-	int fd = openat(dir, region->name, flags);
-
-	if (fd < 0)
-		die("cannot open %s", region->name);
-	close(dir);
-	return fd;
-}
-
-/* Neither has the device lost a page, nor does it reach one it should not */
+/* The device has all its pages, and reaches no other */
 static bool nothing_lost(FIXTURE_DATA(readonly) * self)
 {
-	int fd = open_file(&self->region, O_RDWR);
+	int fd = file_open(self->region.name, O_RDWR);
 	bool coherent;
 
 	coherent = first_incoherent_page(&self->bench, self->region.mr, 0, fd,
@@ -111,7 +96,7 @@ static bool log_has(int fd, const char *word, const char *other)
 /* Does the device change a file of a file system that is read-only? Says so */
 static bool read_only_file_changes(FIXTURE_DATA(readonly) * self)
 {
-	int fd = open_file(&self->region, O_RDONLY);
+	int fd = file_open(self->region.name, O_RDONLY);
 	off_t where = -1;
 	unsigned long i;
 	uint64_t word;
@@ -161,35 +146,21 @@ TEST_F(readonly, refused_with_write_pin)
 }
 
 /* Not even one page of one file, and not of a pin that is yet to be mapped */
-static void *register_page(void *arg)
-{
-	FIXTURE_DATA(readonly) * self = arg;
-
-	self->region.mr = nic_register(self->bench.nic, self->region.map, PAGE);
-	munmap(self->region.map, LEN);
-	self->region.map = NULL;
-	close(self->region.fd);
-	self->region.fd = -1;
-	return NULL;
-}
-
 TEST_F(readonly, refused_while_registering)
 {
-	pthread_t thread;
-	int error;
+	struct region_thread thread = {
+		.bench = &self->bench,
+		.region = &self->region,
+		.len = PAGE,
+	};
 
-	if (!switches_exist())
-		SKIP(return, "no test switches (CONFIG_DAX_RETARGET_TEST)");
+	SKIP_IF(return, switches_missing());
 	region_deregister(&self->region);
-	switch_write("delay_map_ms", 2000);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, register_page, self));
-	while (stat_read("pages_pinned") == self->bench.before.pages_pinned)
-		sleep_ms(1);
-	error = mount_change(&self->mount, MS_RDONLY);
-	EXPECT_EQ(EBUSY, error);
-	pthread_join(thread, NULL);
-	switch_write("delay_map_ms", 0);
+	region_register_begin(&thread, WINDOW_MS);
+	EXPECT_EQ(EBUSY, mount_change(&self->mount, MS_RDONLY));
+	region_thread_end(&thread);
 	ASSERT_NE(NULL, self->region.mr);
+	region_unmap(&self->region);
 	EXPECT_EQ(EBUSY, mount_change(&self->mount, MS_RDONLY));
 
 	region_deregister(&self->region);
@@ -217,7 +188,7 @@ TEST_F(readonly, allowed_with_read_pin)
 	}
 
 	ASSERT_EQ(0, mount_change(&self->mount, 0));
-	region->fd = open_file(region, O_RDWR);
+	region->fd = file_open(region->name, O_RDWR);
 	file_fill(region->fd, 0, LEN, PROCESS);
 	for (i = 0; i < PAGES; i++) {
 		ASSERT_EQ(0, conn_read(self->bench.conn, region->mr, i * PAGE,
@@ -228,7 +199,7 @@ TEST_F(readonly, allowed_with_read_pin)
 	EXPECT_EQ(0, stat_read("pages_retargeted") - self->retargeted);
 }
 
-/* A read pin beside a write pin does not hide it, nor do others of the file */
+/* A write pin counts beside a read pin of the file, and beside pins of others */
 TEST_F(readonly, refused_until_last_write_pin_is_gone)
 {
 	struct region *region = &self->region, second;
@@ -306,7 +277,7 @@ TEST_F(readonly, bind_mount_is_not_the_file_system)
 TEST_F(readonly, freeze_does_not_stop_devices)
 {
 	struct region *region = &self->region;
-	int fd = open_file(region, O_RDONLY), dir = folder_open();
+	int fd = file_open(region->name, O_RDONLY), dir = folder_open();
 	uint64_t start = now_ms(), took;
 	struct writer *writer;
 	uint64_t word;
@@ -373,8 +344,8 @@ TEST_F(readonly, emergency_does_not_stop_devices)
 	uint64_t end = now_ms() + PATIENCE_MS;
 	struct writer *writer;
 
-	if (!getenv("DAX_RETARGET_EMERGENCY"))
-		SKIP(return, "would remount everything: set DAX_RETARGET_EMERGENCY to allow it");
+	SKIP_IF(return, permission_missing("DAX_RETARGET_EMERGENCY",
+					   "remount everything"));
 	region_unmap(region);
 	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
 	ASSERT_EQ(0, writer_wait(writer, 1));

@@ -4,41 +4,23 @@
  * it are refused as for a swap file, a copy that may be a reflink becomes a real
  * one, and a file that shares blocks already cannot be pinned. So no pinned
  * block is ever copied on write.
- *
- * What exchanges whole extents of files takes the pages of a pinned one back, or
- * is refused where the file would get shared blocks. Nor does a pinned file
- * become a swap file.
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
-#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/swap.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib_harness.h"
+#include "lib_reflink.h"
 
 #define PAGES	16UL
 #define LEN	(PAGES * PAGE)
-
-/* As in fs/xfs/libxfs/xfs_fs.h */
-struct exchange_range {
-	int32_t file1_fd;
-	uint32_t pad;
-	uint64_t file1_offset;
-	uint64_t file2_offset;
-	uint64_t length;
-	uint64_t flags;
-};
-
-#define EXCHANGE_RANGE	_IOW('X', 129, struct exchange_range)
 
 FIXTURE(reflink)
 {
@@ -46,11 +28,6 @@ FIXTURE(reflink)
 	struct region region;
 	int other;
 };
-
-static int clone_errno(int to, int from)
-{
-	return ioctl(to, FICLONE, from) ? errno : 0;
-}
 
 static int clone_range_errno(int to, int from, uint64_t pos, uint64_t len)
 {
@@ -96,14 +73,6 @@ static int dedupe_errno(int to, int from)
 	return dedupe(from, &to, &result, 1) ?: result;
 }
 
-/* XFS forgets that a file had shared blocks only while it has no dirty page */
-static int unshare_errno(int fd)
-{
-	if (syncfs(fd))
-		return errno;
-	return fallocate(fd, FALLOC_FL_UNSHARE_RANGE, 0, LEN) ? errno : 0;
-}
-
 static uint64_t bytes_in_both(int a, int b)
 {
 	struct extents here, there;
@@ -113,27 +82,9 @@ static uint64_t bytes_in_both(int a, int b)
 	return extents_shared(&here, &there);
 }
 
-static bool can_reflink(void)
-{
-	int from = file_create("from", PAGE, FILLED);
-	int to = file_create("to", 0, ZERO);
-	bool can = !clone_errno(to, from);
-
-	close(from);
-	close(to);
-	file_unlink("from");
-	file_unlink("to");
-	return can;
-}
-
 FIXTURE_SETUP(reflink)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (!can_reflink())
-		SKIP(return, "the file system has no reflink");
+	SKIP_IF(return, bench_open(&self->bench) ?: reflink_missing());
 	region_open(&self->bench, &self->region, "file", PAGES);
 	self->other = file_create("other", LEN, FILLED);
 }
@@ -145,25 +96,6 @@ FIXTURE_TEARDOWN(reflink)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-/* Does the device, writing to one file, write to @fd? Says so */
-static bool device_writes_clone(struct bench *bench, struct ibv_mr *mr, int fd)
-{
-	uint64_t word;
-	unsigned long i;
-
-	if (conn_write_pages(bench->conn, mr, 0, mr->length / PAGE, DEVICE))
-		die("the device cannot write");
-	for (i = 0; i < PAGES; i++) {
-		if (pread(fd, &word, sizeof(word), i * PAGE) != sizeof(word))
-			die("cannot read page %lu", i);
-		if (!written_by(&word, DEVICE))
-			continue;
-		printf("# CLONE DAMAGED in page %lu: %s\n", i, describe(&word));
-		return true;
-	}
-	return false;
-}
-
 TEST_F(reflink, refused_while_pinned)
 {
 	int file = self->region.fd, other = self->other;
@@ -172,12 +104,13 @@ TEST_F(reflink, refused_while_pinned)
 	EXPECT_EQ(ETXTBSY, clone_range_errno(other, file, PAGE, PAGE));
 	EXPECT_EQ(ETXTBSY, clone_range_errno(other, file, 0, 0));
 	EXPECT_EQ(ETXTBSY, dedupe_errno(other, file));
-	EXPECT_FALSE(device_writes_clone(&self->bench, self->region.mr, other));
+	EXPECT_FALSE(device_writes_clone(&self->bench, self->region.mr, other,
+					 LEN));
 
 	EXPECT_EQ(ETXTBSY, clone_errno(file, other));
 	EXPECT_EQ(ETXTBSY, clone_range_errno(file, other, PAGE, PAGE));
 	EXPECT_EQ(ETXTBSY, dedupe_errno(file, other));
-	/* Nor does it share blocks with itself */
+	/* A pinned file shares no blocks with itself */
 	EXPECT_EQ(ETXTBSY, ({
 		struct file_clone_range range = {
 			.src_fd = file,
@@ -224,7 +157,7 @@ TEST_F(reflink, refused_for_two_pinned_files)
 	EXPECT_EQ(ETXTBSY, dedupe_errno(second.fd, file));
 	EXPECT_EQ(ETXTBSY, dedupe_errno(file, second.fd));
 	EXPECT_FALSE(device_writes_clone(&self->bench, self->region.mr,
-					 second.fd));
+					 second.fd, LEN));
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, second.mr, 0,
 					    second.fd, 0, PAGES));
 	region_close(&second);
@@ -251,22 +184,6 @@ TEST_F(reflink, dedupe_reports_each_file)
 	close(third);
 }
 
-struct registration {
-	struct bench *bench;
-	struct region *region;
-	bool done;
-};
-
-static void *register_region(void *arg)
-{
-	struct registration *r = arg;
-
-	r->region->mr = nic_register(r->bench->nic, r->region->map,
-				     r->region->len);
-	__atomic_store_n(&r->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
 /* 0: cp between two files of the folder says nothing of @says; 7: it does */
 static int copy_status(const char *option, const char *from, const char *to,
 		       const char *says)
@@ -287,19 +204,16 @@ static int copy_status(const char *option, const char *from, const char *to,
 TEST_F(reflink, refused_while_registering)
 {
 	struct region *region = &self->region;
-	struct registration r = { .bench = &self->bench, .region = region };
-	long pinned = self->bench.before.pages_pinned;
-	pthread_t thread;
-	int dir, copy;
+	struct region_thread thread = {
+		.bench = &self->bench,
+		.region = region,
+		.len = LEN,
+	};
+	int copy;
 
-	if (!switches_exist())
-		SKIP(return, "no test switches (CONFIG_DAX_RETARGET_TEST)");
+	SKIP_IF(return, switches_missing());
 	region_deregister(region);
-	switch_write("delay_map_ms", 60000);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, register_region, &r));
-	while (stat_read("pages_pinned") < pinned + (long)PAGES &&
-	       !__atomic_load_n(&r.done, __ATOMIC_ACQUIRE))
-		sleep_ms(1);
+	region_register_begin(&thread, WINDOW_MS);
 
 	EXPECT_EQ(ETXTBSY, clone_errno(self->other, region->fd));
 	EXPECT_EQ(ETXTBSY, clone_errno(region->fd, self->other));
@@ -307,22 +221,18 @@ TEST_F(reflink, refused_while_registering)
 	EXPECT_EQ(ETXTBSY, dedupe_errno(region->fd, self->other));
 	EXPECT_EQ(7, copy_status("always", "file", "clone", "Text file busy"));
 	EXPECT_EQ(0, copy_status("auto", "file", "copy", "cannot"));
-	EXPECT_FALSE(__atomic_load_n(&r.done, __ATOMIC_ACQUIRE))
+	EXPECT_FALSE(region_thread_done(&thread))
 		TH_LOG("the pin was live before all was tried");
-	switch_write("delay_map_ms", 0);
-	pthread_join(thread, NULL);
+	region_thread_end(&thread);
 	ASSERT_NE(NULL, region->mr);
 
-	dir = folder_open();
-	copy = openat(dir, "copy", O_RDWR);
-	close(dir);
-	ASSERT_LE(0, copy);
+	copy = file_open("copy", O_RDWR);
 	EXPECT_EQ(LEN, (size_t)lseek(copy, 0, SEEK_END));
 	EXPECT_EQ(-1, file_find_difference(copy, 0, LEN, FILLED));
 	EXPECT_EQ(0, bytes_in_both(copy, region->fd));
-	EXPECT_FALSE(device_writes_clone(&self->bench, region->mr, copy));
+	EXPECT_FALSE(device_writes_clone(&self->bench, region->mr, copy, LEN));
 	EXPECT_FALSE(device_writes_clone(&self->bench, region->mr,
-					 self->other));
+					 self->other, LEN));
 	close(copy);
 }
 
@@ -357,37 +267,13 @@ TEST_F(reflink, shared_file_is_not_pinned)
 	munmap(map, LEN);
 
 	/* With blocks of its own again it is a file as any other */
-	ASSERT_EQ(0, unshare_errno(region->fd));
+	ASSERT_EQ(0, unshare_errno(region->fd, LEN));
 	region->mr = nic_register(self->bench.nic, region->map, LEN);
 	ASSERT_NE(NULL, region->mr);
 	EXPECT_FALSE(device_writes_clone(&self->bench, region->mr,
-					 self->other));
+					 self->other, LEN));
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
 					    region->fd, 0, PAGES));
-}
-
-/* What copies a block may take so many along */
-static int hint_cow_size(int fd)
-{
-	struct fsxattr attr;
-
-	if (ioctl(fd, FS_IOC_FSGETXATTR, &attr))
-		return -1;
-	attr.fsx_xflags |= FS_XFLAG_COWEXTSIZE;
-	attr.fsx_cowextsize = 32 * PAGE;
-	return ioctl(fd, FS_IOC_FSSETXATTR, &attr);
-}
-
-static uint64_t bytes_moved(int fd, uint64_t pos, const struct extents *before)
-{
-	struct extents now;
-	uint64_t moved;
-
-	file_extents(fd, pos, LEN - pos, &now);
-	moved = extents_size(before) - extents_shared(before, &now);
-	if (moved)
-		printf("# BLOCKS MOVED: %lu bytes are elsewhere\n", moved);
-	return moved;
 }
 
 /*
@@ -400,7 +286,7 @@ TEST_F(reflink, neighbour_of_shared_block_is_not_pinned)
 	struct extents before;
 
 	region_deregister(region);
-	ASSERT_EQ(0, hint_cow_size(region->fd));
+	ASSERT_EQ(0, hint_cow_size(region->fd, 32 * PAGE));
 	ASSERT_EQ(0, clone_range_errno(self->other, region->fd, 0, PAGE));
 	file_extents(region->fd, PAGE, LEN - PAGE, &before);
 	/*
@@ -419,9 +305,9 @@ TEST_F(reflink, neighbour_of_shared_block_is_not_pinned)
 	}
 	/* That was wrong. What harm does it do? */
 	file_fill(region->fd, 0, LEN, PROCESS);
-	EXPECT_EQ(0, bytes_moved(region->fd, PAGE, &before));
+	EXPECT_EQ(0, bytes_moved(region->fd, PAGE, LEN - PAGE, &before));
 	EXPECT_FALSE(device_writes_clone(&self->bench, region->mr,
-					 self->other));
+					 self->other, LEN));
 }
 
 /*
@@ -431,8 +317,8 @@ TEST_F(reflink, neighbour_of_shared_block_is_not_pinned)
 TEST_F(reflink, copied_pages_are_pinned)
 {
 	struct region *region = &self->region;
-	int dir = folder_open(), clone = file_create("clone", 0, ZERO);
-	int fd = openat(dir, "file", O_RDONLY);
+	int clone = file_create("clone", 0, ZERO);
+	int fd = file_open("file", O_RDONLY);
 	struct ibv_mr *mr;
 	void *map;
 
@@ -441,7 +327,7 @@ TEST_F(reflink, copied_pages_are_pinned)
 	fill(region->map, LEN, PROCESS, 0);
 	close(clone);
 	file_unlink("clone");
-	ASSERT_EQ(0, unshare_errno(region->fd));
+	ASSERT_EQ(0, unshare_errno(region->fd, LEN));
 
 	map = mmap(NULL, LEN, PROT_READ, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, map);
@@ -450,7 +336,6 @@ TEST_F(reflink, copied_pages_are_pinned)
 	nic_deregister(mr);
 	munmap(map, LEN);
 	close(fd);
-	close(dir);
 
 	region->mr = nic_register(self->bench.nic, region->map, LEN);
 	ASSERT_NE(NULL, region->mr);
@@ -495,8 +380,8 @@ static void *share_over_and_over(void *arg)
 		if (!error) {
 			s->shared++;
 			/* Or nothing would ever be pinned again */
-			error = unshare_errno(s->file) ?:
-				unshare_errno(s->other);
+			error = unshare_errno(s->file, LEN) ?:
+				unshare_errno(s->other, LEN);
 		} else if (error == ETXTBSY) {
 			s->refused++;
 			error = 0;
@@ -559,374 +444,11 @@ TEST_F(reflink, races_with_registration)
 	EXPECT_GT(5000, sharer.longest);
 
 	/* What they left is a file that can be pinned */
-	ASSERT_EQ(0, unshare_errno(region->fd));
+	ASSERT_EQ(0, unshare_errno(region->fd, LEN));
 	region->mr = nic_register(self->bench.nic, region->map, LEN);
 	ASSERT_NE(NULL, region->mr);
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
 					    region->fd, 0, PAGES));
-}
-
-/*
- * Ways to write, on a file system that could copy on write. None may move a
- * block that a device knows.
- */
-FIXTURE(copy_on_write)
-{
-	struct bench bench;
-	struct region region;
-};
-
-FIXTURE_VARIANT(copy_on_write)
-{
-	int (*write)(int fd, char *map);
-};
-
-static int by_write(int fd, char *map)
-{
-	file_fill(fd, 0, LEN, PROCESS);
-	return 0;
-}
-
-static int by_write_in_page(int fd, char *map)
-{
-	return pwrite(fd, "12345678", 8, PAGE + 512) == 8 ? 0 : -1;
-}
-
-static int by_store(int fd, char *map)
-{
-	unsigned long i;
-
-	/* Make the next store fault */
-	if (fsync(fd))
-		return -1;
-	for (i = 0; i < PAGES; i++)
-		fill(map + i * PAGE, PAGE, PROCESS, i * PAGE);
-	return 0;
-}
-
-static int by_store_to_new_mapping(int fd, char *map)
-{
-	char *again = file_map(fd, 0, LEN);
-	unsigned long i;
-
-	for (i = 0; i < PAGES; i++)
-		fill(again + i * PAGE, PAGE, PROCESS, i * PAGE);
-	return munmap(again, LEN);
-}
-
-static int by_zeroing_edges(int fd, char *map)
-{
-	return fallocate(fd, FALLOC_FL_ZERO_RANGE, PAGE + 512, 1024) ?:
-	       fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 3 * PAGE - 512, 1024);
-}
-
-static int by_unshare(int fd, char *map)
-{
-	return fallocate(fd, FALLOC_FL_UNSHARE_RANGE, 0, LEN);
-}
-
-/* Beside the pinned blocks, with a hint that asks to take neighbours along */
-static int by_hint(int fd, char *map)
-{
-	if (hint_cow_size(fd))
-		return -1;
-	/* Behind the pinned pages: written, and not yet written */
-	file_fill(fd, LEN, 8 * PAGE, PROCESS);
-	if (fallocate(fd, 0, LEN + 8 * PAGE, 64 * PAGE))
-		return -1;
-	file_fill(fd, LEN + 9 * PAGE, PAGE, PROCESS);
-	return by_write(fd, map) ?: by_store(fd, map) ?:
-	       by_zeroing_edges(fd, map) ?: by_unshare(fd, map);
-}
-
-/* A reflink was tried, and left no trace */
-static int by_write_after_reflink(int fd, char *map)
-{
-	int to = file_create("clone", 0, ZERO);
-
-	if (clone_errno(to, fd) != ETXTBSY)
-		return -1;
-	close(to);
-	return by_write(fd, map) ?: by_store(fd, map);
-}
-
-FIXTURE_VARIANT_ADD(copy_on_write, write) { .write = by_write };
-FIXTURE_VARIANT_ADD(copy_on_write, write_in_page) { .write = by_write_in_page };
-FIXTURE_VARIANT_ADD(copy_on_write, store) { .write = by_store };
-FIXTURE_VARIANT_ADD(copy_on_write, store_to_new_mapping) {
-	.write = by_store_to_new_mapping,
-};
-
-FIXTURE_VARIANT_ADD(copy_on_write, zero_edges) { .write = by_zeroing_edges };
-FIXTURE_VARIANT_ADD(copy_on_write, unshare) { .write = by_unshare };
-FIXTURE_VARIANT_ADD(copy_on_write, extent_size_hint) { .write = by_hint };
-FIXTURE_VARIANT_ADD(copy_on_write, after_reflink) {
-	.write = by_write_after_reflink,
-};
-
-FIXTURE_SETUP(copy_on_write)
-{
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (!can_reflink())
-		SKIP(return, "the file system has no reflink");
-	region_open(&self->bench, &self->region, "file", PAGES);
-}
-
-FIXTURE_TEARDOWN(copy_on_write)
-{
-	region_close(&self->region);
-	EXPECT_TRUE(bench_close(&self->bench));
-}
-
-static void expect_blocks_kept(struct __test_metadata *_metadata,
-			       FIXTURE_DATA(copy_on_write) * self,
-			       const FIXTURE_VARIANT(copy_on_write) * variant)
-{
-	struct region *region = &self->region;
-	long retargeted = stat_read("pages_retargeted");
-	struct extents before;
-	struct writer *writer;
-
-	file_extents(region->fd, 0, LEN, &before);
-	ASSERT_EQ(LEN, extents_size(&before));
-	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
-	ASSERT_EQ(0, writer_wait(writer, 1));
-
-	EXPECT_EQ(0, variant->write(region->fd, region->map))
-		TH_LOG("%s", strerror(errno));
-
-	EXPECT_EQ(0, writer_wait(writer, 1));
-	EXPECT_EQ(0, writer_stop(writer));
-	EXPECT_EQ(0, bytes_moved(region->fd, 0, &before));
-	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
-	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
-					    region->fd, 0, PAGES));
-}
-
-TEST_F(copy_on_write, keeps_blocks)
-{
-	expect_blocks_kept(_metadata, self, variant);
-}
-
-/* A file that had shared blocks, and space ahead for copies of all of them */
-TEST_F(copy_on_write, keeps_blocks_after_unshare)
-{
-	struct region *region = &self->region;
-	int clone = file_create("clone", 0, ZERO);
-
-	region_deregister(region);
-	ASSERT_EQ(0, hint_cow_size(region->fd));
-	ASSERT_EQ(0, clone_errno(clone, region->fd));
-	file_fill(region->fd, 4 * PAGE, PAGE, PROCESS);
-	close(clone);
-	file_unlink("clone");
-	ASSERT_EQ(0, unshare_errno(region->fd));
-
-	region->mr = nic_register(self->bench.nic, region->map, LEN);
-	ASSERT_NE(NULL, region->mr)
-		TH_LOG("%s", strerror(errno));
-	expect_blocks_kept(_metadata, self, variant);
-}
-
-/*
- * Whole extents change places between two files: with a file that shares no
- * block, and with one that does.
- */
-FIXTURE(exchange)
-{
-	struct bench bench;
-	struct region region;
-	int other, third;
-	struct mount_info mount;
-};
-
-FIXTURE_VARIANT(exchange)
-{
-	bool shared;
-};
-
-FIXTURE_VARIANT_ADD(exchange, plain) { .shared = false };
-FIXTURE_VARIANT_ADD(exchange, shared) { .shared = true };
-
-FIXTURE_SETUP(exchange)
-{
-	const char *missing = bench_open(&self->bench) ?:
-			      mount_find(&self->mount);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (strcmp(self->mount.type, "xfs"))
-		SKIP(return, "only XFS exchanges extents of DAX files");
-	region_open(&self->bench, &self->region, "file", PAGES);
-	self->other = file_create("other", LEN, PROCESS);
-	self->third = file_create("third", 0, ZERO);
-	if (variant->shared && clone_errno(self->third, self->other))
-		die("no reflink");
-	sync();
-}
-
-FIXTURE_TEARDOWN(exchange)
-{
-	close(self->third);
-	close(self->other);
-	region_close(&self->region);
-	EXPECT_TRUE(bench_close(&self->bench));
-}
-
-/* The device writes, and it is in none of the files, nor where they were */
-static void expect_unreachable(struct __test_metadata *_metadata,
-			       FIXTURE_DATA(exchange) * self,
-			       const struct extents *old)
-{
-	int file[] = { self->region.fd, self->other, self->third };
-	uint64_t word;
-	unsigned int i;
-	off_t pos;
-
-	ASSERT_EQ(0, conn_write_pages(self->bench.conn, self->region.mr, 0,
-				      PAGES, DEVICE2));
-	EXPECT_EQ(0, device_find_writer(&self->mount, old, DEVICE2));
-	for (i = 0; i < ARRAY_SIZE(file); i++) {
-		for (pos = 0; pread(file[i], &word, sizeof(word), pos) ==
-			      sizeof(word); pos += PAGE) {
-			EXPECT_FALSE(written_by(&word, DEVICE2))
-				TH_LOG("file %u has %s", i, describe(&word));
-		}
-	}
-}
-
-/* What xfs_fsr does: all extents, and refused only if it cannot be done */
-TEST_F(exchange, swap_extents)
-{
-	struct region *region = &self->region;
-	long retargeted = stat_read("pages_retargeted");
-	struct extents old;
-	struct writer *writer;
-	char command[256];
-	int dir = folder_open();
-
-	file_extents(region->fd, 0, LEN, &old);
-	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
-	ASSERT_EQ(0, writer_wait(writer, 1));
-
-	snprintf(command, sizeof(command),
-		 "cd /proc/self/fd/%d/ && out=$(xfs_io -c 'swapext other' file 2>&1) && [ -z \"$out\" ] || { echo \"# $out\"; exit 1; }",
-		 dir);
-	ASSERT_EQ(0, system(command));
-	close(dir);
-
-	EXPECT_EQ(0, writer_wait(writer, 1));
-	EXPECT_EQ(0, writer_stop(writer));
-	EXPECT_EQ((long)PAGES, stat_read("pages_retargeted") - retargeted);
-	EXPECT_EQ(-1, file_find_difference(region->fd, 0, LEN, PROCESS));
-	expect_unreachable(_metadata, self, &old);
-
-	/* The file may be pinned again if its new blocks are its own */
-	region_deregister(region);
-	region->mr = nic_register(self->bench.nic, region->map, LEN);
-	if (variant->shared) {
-		EXPECT_EQ(NULL, region->mr);
-		EXPECT_EQ(EOPNOTSUPP, errno);
-	} else {
-		ASSERT_NE(NULL, region->mr);
-		EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
-						    region->fd, 0, PAGES));
-	}
-}
-
-TEST_F(exchange, exchange_range)
-{
-	struct exchange_range range = {
-		.file1_fd = self->other,
-		.file1_offset = 4 * PAGE,
-		.file2_offset = 4 * PAGE,
-		.length = 8 * PAGE,
-	};
-	struct region *region = &self->region;
-	long retargeted = stat_read("pages_retargeted");
-	struct extents old;
-	struct writer *writer;
-	int error;
-
-	file_extents(region->fd, 4 * PAGE, 8 * PAGE, &old);
-	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
-	ASSERT_EQ(0, writer_wait(writer, 1));
-
-	error = ioctl(region->fd, EXCHANGE_RANGE, &range) ? errno : 0;
-	EXPECT_EQ(0, writer_wait(writer, 1));
-	EXPECT_EQ(0, writer_stop(writer));
-	if (error == EOPNOTSUPP || error == ENOTTY)
-		SKIP(return, "the file system was made without exchange of ranges");
-
-	retargeted = stat_read("pages_retargeted") - retargeted;
-	if (variant->shared) {
-		EXPECT_EQ(ETXTBSY, error);
-		EXPECT_EQ(0, retargeted);
-		EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
-						    region->fd, 0, PAGES));
-		EXPECT_FALSE(device_writes_clone(&self->bench, region->mr,
-						 self->third));
-		return;
-	}
-	EXPECT_EQ(0, error);
-	EXPECT_EQ(8, retargeted);
-	EXPECT_EQ(-1, file_find_difference(region->fd, 4 * PAGE, 8 * PAGE,
-					   PROCESS));
-	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
-					    region->fd, 0, 4));
-	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 12,
-					    region->fd, 12, 4));
-	ASSERT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 4, 8,
-				      DEVICE2));
-	EXPECT_EQ(0, device_find_writer(&self->mount, &old, DEVICE2));
-}
-
-FIXTURE(swap)
-{
-	struct bench bench;
-	struct region region;
-};
-
-FIXTURE_SETUP(swap)
-{
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	region_open(&self->bench, &self->region, "file", 4 * PAGES);
-}
-
-FIXTURE_TEARDOWN(swap)
-{
-	region_close(&self->region);
-	EXPECT_TRUE(bench_close(&self->bench));
-}
-
-/* No DAX file becomes a swap file, so a pinned one does not */
-TEST_F(swap, pinned_file_is_not_swapped_to)
-{
-	struct region *region = &self->region;
-	char path[64], command[128];
-	int error;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", region->fd);
-	snprintf(command, sizeof(command),
-		 "mkswap /proc/%d/fd/%d > /dev/null 2>&1", getpid(),
-		 region->fd);
-	if (system(command))
-		SKIP(return, "mkswap fails");
-	error = swapon(path, 0) ? errno : 0;
-	if (error == ENOSYS)
-		SKIP(return, "no CONFIG_SWAP");
-	if (!error)
-		swapoff(path);
-	EXPECT_EQ(EINVAL, error);
-	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
-					    region->fd, 0, 4 * PAGES));
 }
 
 TEST_HARNESS_MAIN

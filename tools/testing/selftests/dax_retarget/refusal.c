@@ -171,18 +171,16 @@ static int beyond_end(void)
 
 static int read_only_descriptor(void)
 {
-	int dir = folder_open();
 	int fd = file_create("file", LEN, FILLED);
 	int error, fd_ro;
 	void *map;
 
 	close(fd);
-	fd_ro = openat(dir, "file", O_RDONLY);
+	fd_ro = file_open("file", O_RDONLY);
 	map = map_or_die(fd_ro, PROT_READ, MAP_SHARED);
 	error = try_register(map, LEN, true);
 	munmap(map, LEN);
 	close(fd_ro);
-	close(dir);
 	return error;
 }
 
@@ -219,24 +217,6 @@ static int device_dax(void)
 	return error;
 }
 
-/* May this process lock memory beyond its limit? */
-static void may_exceed_limit(bool on)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2];
-
-	if (syscall(SYS_capget, &header, data))
-		die("cannot get capabilities");
-	if (on)
-		data[0].effective |= 1 << CAP_IPC_LOCK;
-	else
-		data[0].effective &= ~(1 << CAP_IPC_LOCK);
-	if (syscall(SYS_capset, &header, data))
-		die("cannot set capabilities");
-}
-
 static int memory_lock_limit(void)
 {
 	struct rlimit old, low;
@@ -248,9 +228,10 @@ static int memory_lock_limit(void)
 	low.rlim_cur = LEN / 2;
 	if (setrlimit(RLIMIT_MEMLOCK, &low))
 		die("cannot set the limit");
-	may_exceed_limit(false);
+	/* It lets a process lock memory beyond its limit */
+	capability_set(CAP_IPC_LOCK, false);
 	error = shared();
-	may_exceed_limit(true);
+	capability_set(CAP_IPC_LOCK, true);
 	if (setrlimit(RLIMIT_MEMLOCK, &old))
 		die("cannot reset the limit");
 	return error;

@@ -2,19 +2,17 @@
 /*
  * Regions and files that do not match one to one: a region over two files and
  * anonymous memory, a page in two regions, a page on two NICs, a part of a file.
- * Each page is taken from all who have it, and from nobody else.
+ * Each page is taken from all regions that have it, and from no other.
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib_harness.h"
 
 #define PAGES	16UL
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 FIXTURE(region)
 {
@@ -24,10 +22,7 @@ FIXTURE(region)
 
 FIXTURE_SETUP(region)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench));
 	region_open(&self->bench, &self->region, "file", PAGES);
 }
 
@@ -116,7 +111,7 @@ static void take_shared_page(struct __test_metadata *_metadata,
 	EXPECT_EQ(-1, first_incoherent_page(other, mr, 0, region->fd,
 					    PAGES / 2, PAGES / 2));
 
-	ASSERT_EQ(0, fallocate(region->fd, PUNCH, PAGES / 2 * PAGE, PAGE));
+	ASSERT_EQ(0, file_punch(region->fd, PAGES / 2 * PAGE, PAGE));
 	EXPECT_EQ(2, stat_read("pages_retargeted") - retargeted);
 
 	EXPECT_EQ(0, conn_write_pages(self->bench.conn, region->mr, PAGES / 2,
@@ -136,8 +131,7 @@ TEST_F(region, page_in_two_regions)
 	char *half = (char *)self->region.map + PAGES / 2 * PAGE;
 	struct ibv_mr *mr;
 
-	if (!folder_can(PUNCH))
-		SKIP(return, "the file system cannot punch holes");
+	SKIP_IF(return, punch_missing());
 	mr = nic_register(self->bench.nic, half, PAGES / 2 * PAGE);
 	ASSERT_NE(NULL, mr);
 	take_shared_page(_metadata, self, &self->bench, mr);
@@ -158,8 +152,7 @@ TEST_F(region, page_on_two_nics)
 
 	if (!nic_exists(1))
 		SKIP(return, "no second RDMA device (set DAX_RETARGET_DEV2)");
-	if (!folder_can(PUNCH))
-		SKIP(return, "the file system cannot punch holes");
+	SKIP_IF(return, punch_missing());
 	other.nic = nic_open(1);
 	other.conn = conn_open(other.nic);
 	mr = nic_register(other.nic, half, PAGES / 2 * PAGE);
@@ -181,20 +174,19 @@ TEST_F(region, part_of_a_file)
 	struct ibv_mr *mr;
 	long retargeted;
 
-	if (!folder_can(PUNCH))
-		SKIP(return, "the file system cannot punch holes");
+	SKIP_IF(return, punch_missing());
 	region_deregister(&self->region);
 	mr = nic_register(bench->nic, middle, 8 * PAGE);
 	ASSERT_NE(NULL, mr);
 
 	retargeted = stat_read("pages_retargeted");
-	ASSERT_EQ(0, fallocate(self->region.fd, PUNCH, 0, 4 * PAGE));
+	ASSERT_EQ(0, file_punch(self->region.fd, 0, 4 * PAGE));
 	ASSERT_EQ(0, ftruncate(self->region.fd, 12 * PAGE));
 	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
 	EXPECT_EQ(-1, first_incoherent_page(bench, mr, 0, self->region.fd, 4,
 					    8));
 
-	ASSERT_EQ(0, fallocate(self->region.fd, PUNCH, 0, 5 * PAGE));
+	ASSERT_EQ(0, file_punch(self->region.fd, 0, 5 * PAGE));
 	EXPECT_EQ(1, stat_read("pages_retargeted") - retargeted);
 	EXPECT_EQ(-1, first_incoherent_page(bench, mr, 1, self->region.fd, 5,
 					    7));

@@ -176,24 +176,6 @@ static const char *find_root(FIXTURE_DATA(removal) * self)
 	return missing;
 }
 
-/* As region_open(); false if the file system has no such blocks */
-static bool open_large(FIXTURE_DATA(removal) * self, unsigned int i)
-{
-	struct region *file = &self->files[i];
-
-	file->name = states[i].name;
-	file->len = PAGE_2M;
-	file->fd = file_create_aligned(file->name, PAGE_2M, &self->pos[i]);
-	if (file->fd < 0)
-		return false;
-	file_fill(file->fd, self->pos[i], PAGE_2M, FILLED);
-	file->map = file_map_aligned(file->fd, self->pos[i], PAGE_2M, PAGE_2M);
-	file->mr = nic_register(self->bench.nic, file->map, file->len);
-	if (!file->mr)
-		die("cannot register %s", file->name);
-	return true;
-}
-
 static void prepare(FIXTURE_DATA(removal) * self, unsigned int i)
 {
 	struct region *file = &self->files[i];
@@ -201,7 +183,8 @@ static void prepare(FIXTURE_DATA(removal) * self, unsigned int i)
 
 	if (!(state & LARGE)) {
 		region_open(&self->bench, file, states[i].name, PAGES);
-	} else if (!open_large(self, i)) {
+	} else if (!region_open_aligned(&self->bench, file, states[i].name,
+					PAGE_2M, &self->pos[i])) {
 		printf("# no file with 2M pages\n");
 		return;
 	}
@@ -228,25 +211,22 @@ static void prepare(FIXTURE_DATA(removal) * self, unsigned int i)
 
 FIXTURE_SETUP(removal)
 {
-	const char *missing = bench_open(&self->bench);
 	unsigned int i;
 
-	if (!missing && !getenv("DAX_RETARGET_REMOVE"))
-		missing = "would remove the persistent memory: set DAX_RETARGET_REMOVE to allow it";
-	if (!missing && system("ndctl version > /dev/null"))
-		missing = "no ndctl";
-	if (!missing)
-		missing = mount_find(&self->mount) ?: find_device(self);
-	if (!missing && variant->way == UNBIND_ROOT)
-		missing = find_root(self);
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench) ?:
+			permission_missing("DAX_RETARGET_REMOVE",
+					   "remove the persistent memory"));
+	if (system("ndctl version > /dev/null"))
+		SKIP(return, "no ndctl");
+	SKIP_IF(return, mount_find(&self->mount) ?: find_device(self));
+	if (variant->way == UNBIND_ROOT)
+		SKIP_IF(return, find_root(self));
 	self->mounted = true;
 	self->dir = folder_open();
 	/* The setting ends with the block device */
 	if (variant->caches_persist)
 		write_cache_set(self->dir, 0);
-	/* File systems may send it to who has pages mapped */
+	/* File systems may send it to processes that have pages mapped */
 	signal(SIGBUS, SIG_IGN);
 	for (i = 0; i < FILES; i++)
 		self->files[i].fd = -1;
@@ -353,8 +333,7 @@ static void use_up(struct __test_metadata *_metadata,
 		fdatasync(file->fd);
 		EXPECT_GT(0, pwrite(file->fd, page, PAGE, pos + PAGE))
 			TH_LOG("%s can be written to", file->name);
-		fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  pos + 2 * PAGE, PAGE);
+		file_punch(file->fd, pos + 2 * PAGE, PAGE);
 		fallocate(file->fd, FALLOC_FL_ZERO_RANGE, pos + 3 * PAGE, PAGE);
 		if (ftruncate(file->fd, pos + file->len / 2))
 			errno = 0;
@@ -476,39 +455,25 @@ TEST_F(removal, of_memory)
 	region_close(&self->files[0]);
 }
 
-static void *do_register(void *arg)
-{
-	FIXTURE_DATA(removal) * self = arg;
-	struct region *file = &self->files[0];
-
-	file->mr = nic_register(self->bench.nic, file->map, file->len);
-	return NULL;
-}
-
 /* While a region is being made: when it is there, it is of scratch alone */
 TEST_F(removal, while_registering)
 {
 	struct region *file = &self->files[0];
+	struct region_thread thread = { .bench = &self->bench, .region = file };
 	struct translation found = { 0 };
-	pthread_t thread;
-	long pinned;
 
-	if (!switches_exist())
-		SKIP(return, "no test switches (CONFIG_DAX_RETARGET_TEST)");
+	SKIP_IF(return, switches_missing());
 	if (variant->before == UNMOUNTED)
 		SKIP(return, "nothing can be registered any more");
 	prepare(self, 0);
 	region_deregister(file);
-	pinned = stat_read("pages_pinned");
-	switch_write("delay_map_ms", 3000);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, do_register, self));
-	while (stat_read("pages_pinned") < pinned + (long)PAGES)
-		sleep_ms(10);
+	thread.len = file->len;
+	/* The window closes by itself: the removal may wait for that */
+	region_register_begin(&thread, 3000);
 	leave(_metadata, self, variant->before);
 	ASSERT_TRUE(take_away(self, variant->way));
 	self->mounted = false;
-	pthread_join(thread, NULL);
-	switch_write("delay_map_ms", 0);
+	region_thread_end(&thread);
 
 	if (file->mr) {
 		EXPECT_EQ(0, conn_write_pages(self->bench.conn, file->mr, 0,

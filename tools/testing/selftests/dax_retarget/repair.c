@@ -2,8 +2,8 @@
 /*
  * What an administrator's programs do to the blocks of a file that is in use:
  * XFS online repair finds out anew which ones it has, and ext4 swaps them with
- * those of the boot loader's inode. Devices lose the pages, and so does whoever
- * has the file mapped.
+ * those of the boot loader's inode. Devices lose the pages, and so do processes
+ * that have the file mapped.
  */
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib_harness.h"
+#include "lib_ops.h"
 
 #define PAGES	16UL
 #define LEN	(PAGES * PAGE)
@@ -29,11 +30,7 @@ FIXTURE(repair)
 
 FIXTURE_SETUP(repair)
 {
-	const char *missing = bench_open(&self->bench) ?:
-			      mount_find(&self->mount);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench) ?: mount_find(&self->mount));
 	region_open(&self->bench, &self->region, "file", PAGES);
 	file_extents(self->region.fd, 0, LEN, &self->old);
 	ASSERT_EQ(LEN, extents_size(&self->old));
@@ -58,9 +55,6 @@ static void expect_pinned_anew(struct __test_metadata *_metadata,
 					    region->fd, 0, PAGES));
 }
 
-/* As in the kernel, which does not export it */
-#define EXT4_IOC_SWAP_BOOT	_IO('f', 17)
-
 TEST_F(repair, boot_loader_swap)
 {
 	long retargeted = stat_read("pages_retargeted");
@@ -72,7 +66,7 @@ TEST_F(repair, boot_loader_swap)
 
 	/* Page table entries that can be written through */
 	fill(region->map, LEN, PROCESS, 0);
-	ASSERT_EQ(0, ioctl(region->fd, EXT4_IOC_SWAP_BOOT))
+	ASSERT_EQ(0, op_apply("swap_boot", region->fd, 0, 0))
 		TH_LOG("%s", strerror(errno));
 	EXPECT_EQ((long)PAGES, stat_read("pages_retargeted") - retargeted);
 	ASSERT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 0, PAGES,
@@ -85,7 +79,7 @@ TEST_F(repair, boot_loader_swap)
 	 */
 	file_fill(region->fd, LEN - PAGE, PAGE, PROCESS);
 	seen = find_difference(region->map, LEN - PAGE, ZERO, 0);
-	/* Nor would a fault for writing ever end */
+	/* A fault for writing would never end there either */
 	ASSERT_EQ(-1, seen)
 		TH_LOG("OLD BLOCK SEEN: %s",
 		       describe((char *)region->map + seen));
@@ -98,7 +92,7 @@ TEST_F(repair, boot_loader_swap)
 	/* Leave the boot loader with nothing again */
 	region_deregister(region);
 	EXPECT_EQ(0, ftruncate(region->fd, 0));
-	EXPECT_EQ(0, ioctl(region->fd, EXT4_IOC_SWAP_BOOT));
+	EXPECT_EQ(0, op_apply("swap_boot", region->fd, 0, 0));
 }
 
 /* As in fs/xfs/libxfs/xfs_fs.h */
@@ -131,7 +125,7 @@ static int repair(int fd, __u32 *flags)
 	return 0;
 }
 
-static const char *repair_refusal(const struct mount_info *mount, int error)
+static const char *repair_missing(const struct mount_info *mount, int error)
 {
 	if (strcmp(mount->type, "xfs"))
 		return "not XFS";
@@ -140,28 +134,40 @@ static const char *repair_refusal(const struct mount_info *mount, int error)
 	return NULL;
 }
 
+/* Repair while a device writes to all of the file; returns why it cannot */
+static const char *repair_under_writes(struct __test_metadata *_metadata,
+				       FIXTURE_DATA(repair) * self,
+				       __u32 *flags)
+{
+	struct region *region = &self->region;
+	struct writer *writer;
+	const char *missing;
+	int error;
+
+	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
+	ASSERT_EQ(0, writer_wait(writer, 1));
+	error = repair(region->fd, flags);
+	EXPECT_EQ(0, writer_wait(writer, 1));
+	EXPECT_EQ(0, writer_stop(writer));
+	missing = repair_missing(&self->mount, error);
+	if (!missing)
+		ASSERT_EQ(0, error)
+			TH_LOG("%s", strerror(error));
+	return missing;
+}
+
 /* It drops the DAX entries of the file, but nothing that a device has */
 TEST_F(repair, nothing_to_repair)
 {
 	long retargeted = stat_read("pages_retargeted");
 	struct region *region = &self->region;
-	struct writer *writer;
 	struct extents now;
 	__u32 flags = 0;
-	int error;
 
-	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
-	ASSERT_EQ(0, writer_wait(writer, 1));
-	error = repair(region->fd, &flags);
-	EXPECT_EQ(0, writer_wait(writer, 1));
-	EXPECT_EQ(0, writer_stop(writer));
-	if (repair_refusal(&self->mount, error))
-		SKIP(return, "%s", repair_refusal(&self->mount, error));
-	ASSERT_EQ(0, error)
-		TH_LOG("%s", strerror(error));
+	SKIP_IF(return, repair_under_writes(_metadata, self, &flags));
 	EXPECT_EQ(SCRUB_NOT_NEEDED, flags & (SCRUB_NOT_NEEDED | SCRUB_CORRUPT));
 
-	EXPECT_EQ(0, system("echo 3 > /proc/sys/vm/drop_caches"));
+	write_file("/proc/sys/vm/drop_caches", "3");
 	EXPECT_EQ(0, fsync(region->fd));
 	file_extents(region->fd, 0, LEN, &now);
 	EXPECT_EQ(LEN, extents_shared(&self->old, &now));
@@ -177,20 +183,10 @@ TEST_F(repair, rebuild)
 	long retargeted = stat_read("pages_retargeted");
 	struct region *region = &self->region;
 	__u32 flags = SCRUB_FORCE_REBUILD;
-	struct writer *writer;
 	uint64_t word;
 	unsigned long i;
-	int error;
 
-	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
-	ASSERT_EQ(0, writer_wait(writer, 1));
-	error = repair(region->fd, &flags);
-	EXPECT_EQ(0, writer_wait(writer, 1));
-	EXPECT_EQ(0, writer_stop(writer));
-	if (repair_refusal(&self->mount, error))
-		SKIP(return, "%s", repair_refusal(&self->mount, error));
-	ASSERT_EQ(0, error)
-		TH_LOG("%s", strerror(error));
+	SKIP_IF(return, repair_under_writes(_metadata, self, &flags));
 	EXPECT_EQ(0, flags & (SCRUB_NOT_NEEDED | SCRUB_CORRUPT));
 
 	retargeted = stat_read("pages_retargeted") - retargeted;

@@ -5,13 +5,12 @@
  *
  * The file system is filled first, so that the freed blocks are given away at
  * once, and the test goes by physical blocks: it fails if the new file has got
- * but few of them. Then the new file must keep every byte, and a peer that reads must
- * not see it.
+ * but few of them. Then the new file must keep every byte, and a peer that reads
+ * must not see it.
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <unistd.h>
 
 #include "lib_harness.h"
@@ -72,13 +71,9 @@ FIXTURE_VARIANT_ADD(reuse, munmap_close_truncate)
 
 FIXTURE_SETUP(reuse)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (variant->by == PUNCH &&
-	    !folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
-		SKIP(return, "the file system punches no holes");
+	SKIP_IF(return, bench_open(&self->bench));
+	if (variant->by == PUNCH)
+		SKIP_IF(return, punch_missing());
 	folder_rest();
 	self->victim = victim_create();
 	region_open(&self->bench, &self->region, "file", PAGES);
@@ -94,25 +89,22 @@ FIXTURE_TEARDOWN(reuse)
 
 static int free_blocks(struct region *region, enum freeing by)
 {
-	int dir, fd, ret;
+	int fd, ret;
 
 	switch (by) {
 	case TRUNCATE:
 		return ftruncate(region->fd, FIRST * PAGE);
 	case PUNCH:
-		return fallocate(region->fd, FALLOC_FL_PUNCH_HOLE |
-				 FALLOC_FL_KEEP_SIZE, FIRST * PAGE, NR * PAGE);
+		return file_punch(region->fd, FIRST * PAGE, NR * PAGE);
 	case UNLINK:
 		file_unlink(region->name);
 		region_unmap(region);
 		return 0;
 	case MUNMAP_TRUNCATE:
 		region_unmap(region);
-		dir = folder_open();
-		fd = openat(dir, region->name, O_RDWR);
+		fd = file_open(region->name, O_RDWR);
 		ret = ftruncate(fd, 0);
 		close(fd);
-		close(dir);
 		return ret;
 	}
 	return -1;

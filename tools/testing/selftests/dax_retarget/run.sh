@@ -1,16 +1,31 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Run all tests of DAX retarget as one TAP stream, with a total.
+# Run tests of DAX retarget as one TAP stream, with totals.
+
+cd "$(dirname "$0")" || exit 1
+
+# The programs that run.sh runs without being told to.
+default=(refusal truncate reuse largepage region lifetime scratch window
+	 race reflink copy_on_write exchange swapfile shrink readonly durability
+	 fail_nth security umount)
+# The others take memory away for good, or need more than a folder: a file system
+# that filesystems.sh makes, or memory that only some machines have.
+special=(attribute quota repair poison removal huge)
+# Scripts that overwrite block devices or break the kernel on purpose. Each says
+# what it needs.
+scripts=(controls.sh equivalence.sh filesystems.sh stress.sh)
 
 usage()
 {
 	cat <<USAGE
 Usage: run.sh [--expect on|off|pt|noengine] [--controls] [TEST...]
+       run.sh --list
 
   --expect	what this machine should do, see refusal.c
   --controls	also break the kernel on purpose, see controls.sh
-  TEST		only these programs
+  --list	print the names of all tests
+  TEST		only these tests
 
 Needs root. From the environment:
   DAX_RETARGET_DIR	folder on a file system mounted with DAX (/mnt)
@@ -20,73 +35,42 @@ Needs root. From the environment:
   DAX_RETARGET_UMOUNT	the folder may be unmounted and mounted again (not set)
   DAX_RETARGET_EMERGENCY	as may all others be made read-only, by SysRq (not set)
 
-Not run, as they overwrite block devices or take memory away for good; each says
-what it needs: equivalence.sh, filesystems.sh, poison, removal, huge.
+Run only by name, as they overwrite block devices, take memory away for good or
+need a file system of their own; each says what it needs:
+  ${special[*]}
+  ${scripts[*]}
 USAGE
 }
 
-cd "$(dirname "$0")" || exit 1
-expect=() controls='' tests=() number=0 passed=0 failed=0 skipped=0
-
+expect=() controls='' tests=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--expect) expect=(--expect "$2"); shift ;;
 	--controls) controls=1 ;;
+	--list) printf '%s\n' "${default[@]}" "${special[@]}" "${scripts[@]}"; exit ;;
 	-h|--help) usage; exit 0 ;;
 	-*) usage >&2; exit 1 ;;
 	*) tests+=("$1") ;;
 	esac
 	shift
 done
+for test in "${tests[@]}"; do
+	case " ${default[*]} ${special[*]} ${scripts[*]} " in
+	*" $test "*) ;;
+	*) echo "run.sh: no test $test; run.sh --list prints all" >&2; exit 1 ;;
+	esac
+done
 if [ ${#tests[@]} = 0 ]; then
-	tests=(refusal truncate reuse largepage region lifetime scratch window
-	       race reflink shrink readonly durability fail_nth security
-	       umount)
+	tests=("${default[@]}")
 	[ -z "$controls" ] || tests+=(controls.sh)
 fi
 
-result()	# VERDICT TEXT
-{
-	number=$((number + 1))
-	echo "$1 $number $2"
-	case $1,$2 in
-	ok,*"# SKIP"*) skipped=$((skipped + 1)) ;;
-	ok,*) passed=$((passed + 1)) ;;
-	*) failed=$((failed + 1)) ;;
-	esac
-}
+. ./lib.sh
 
-# Results of a program are numbered anew, all else it says is comment.
-report()	# TEST < OUTPUT
-{
-	local line
-	while IFS= read -r line; do
-		if [[ $line =~ ^(ok|not\ ok)\ [0-9]+\ (.*) ]]; then
-			result "${BASH_REMATCH[1]}" "$1: ${BASH_REMATCH[2]}"
-		elif [[ $line =~ ^1\.\.0\ (#\ SKIP.*) ]]; then
-			result ok "$1 ${BASH_REMATCH[1]}"
-		elif [[ ! $line =~ ^(TAP\ version|1\.\.) ]]; then
-			echo "# ${line#\# }"
-		fi
-	done
-}
-
-echo "TAP version 13"
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
+ktap_print_header
 for test in "${tests[@]}"; do
 	arguments=()
 	[ "$test" != refusal ] || arguments=("${expect[@]}")
-	before=$failed reported=$number
-	"./$test" "${arguments[@]}" > "$output" 2>&1
-	status=$?
-	report "$test" < "$output"
-	# A program that fails says which test did, or did not get that far.
-	if [ $number = $reported ] ||
-	   { [ $status != 0 ] && [ $status != 4 ] && [ $failed = "$before" ]; }; then
-		result "not ok" "$test: ended with status $status"
-	fi
+	ktap_run "$test" "./$test" "${arguments[@]}"
 done
-echo "1..$number"
-echo "# $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+ktap_end

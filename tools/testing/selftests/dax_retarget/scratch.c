@@ -23,10 +23,7 @@ FIXTURE(scratch)
 
 FIXTURE_SETUP(scratch)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench));
 	region_open(&self->bench, &self->region, "file", PAGES);
 }
 
@@ -114,10 +111,7 @@ FIXTURE_VARIANT_ADD(unfilled, unwritten)
 
 FIXTURE_SETUP(unfilled)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench));
 	if (variant->unwritten && !folder_can(0))
 		SKIP(return, "no unwritten extents here");
 }
@@ -199,8 +193,7 @@ TEST_F(scratch, read_only_region_is_read_only)
 	uint64_t phys = physical_address(region->map);
 	struct translation found;
 
-	if (!phys || !translations_visible())
-		SKIP(return, "cannot see the IOMMU's tables (root, CONFIG_INTEL_IOMMU_DEBUGFS)");
+	SKIP_IF(return, translations_missing());
 	ASSERT_TRUE(translation_leads_to(phys, PAGE, &found));
 	EXPECT_TRUE(found.writable);
 

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +91,7 @@ FIXTURE(shrink)
 	struct {
 		char name[16];
 		uint64_t pos;	/* of the region in the file */
-		struct ibv_mr *mr;
+		struct region region;
 	} file[FILES];
 };
 
@@ -122,22 +121,15 @@ FIXTURE_VARIANT_ADD(shrink, reclaim) {
 
 FIXTURE_SETUP(shrink)
 {
-	const char *missing = bench_open(&self->bench) ?:
-			      group_open(&self->group);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench) ?: group_open(&self->group));
 }
 
 static void deregister_all(FIXTURE_DATA(shrink) * self)
 {
 	unsigned long i;
 
-	for (i = 0; i < FILES; i++) {
-		if (self->file[i].mr)
-			nic_deregister(self->file[i].mr);
-		self->file[i].mr = NULL;
-	}
+	for (i = 0; i < FILES; i++)
+		region_deregister(&self->file[i].region);
 }
 
 FIXTURE_TEARDOWN(shrink)
@@ -153,33 +145,25 @@ FIXTURE_TEARDOWN(shrink)
  */
 static bool pin_files(FIXTURE_DATA(shrink) * self, bool has_entries)
 {
+	struct region *region;
 	unsigned long i;
-	uint64_t pos;
+	uint64_t *pos;
 	char *name;
-	void *map;
-	int fd;
 
 	for (i = 0; i < FILES; i++) {
+		region = &self->file[i].region;
+		pos = &self->file[i].pos;
 		name = self->file[i].name;
 		snprintf(name, sizeof(self->file[i].name), "file%lu", i);
-		fd = file_create_aligned(name, PAGE_2M, &pos);
-		if (fd < 0)
+		if (!region_open_aligned(&self->bench, region, name, PAGE_2M,
+					 pos))
 			return false;
-		/* Written blocks only, or it takes a fault for each page */
-		file_fill(fd, pos, PAGE_2M, FILLED);
-		map = file_map_aligned(fd, pos, PAGE_2M, PAGE_2M);
-		self->file[i].pos = pos;
-		self->file[i].mr = nic_register(self->bench.nic, map, PAGE_2M);
-		if (!self->file[i].mr)
-			die("cannot register %s", name);
 		if (!has_entries &&
-		    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			      pos + HOLE * PAGE, PAGE))
+		    file_punch(region->fd, *pos + HOLE * PAGE, PAGE))
 			die("cannot punch");
-		if (fsync(fd))
+		if (fsync(region->fd))
 			die("cannot sync");
-		munmap(map, PAGE_2M);
-		close(fd);
+		region_unmap(region);
 	}
 	return true;
 }
@@ -190,20 +174,17 @@ static bool still_coherent(FIXTURE_DATA(shrink) * self, unsigned long i)
 	static const unsigned long first[] = {
 		HOLE - SAMPLE, HOLE + 1, PAGES - SAMPLE,
 	};
-	int dir = folder_open();
-	int fd = openat(dir, self->file[i].name, O_RDWR);
+	int fd = file_open(self->file[i].name, O_RDWR);
 	bool coherent = true;
 	unsigned int n;
 
-	if (fd < 0)
-		die("cannot open %s", self->file[i].name);
 	for (n = 0; n < ARRAY_SIZE(first); n++)
 		coherent &= first_incoherent_page(&self->bench,
-						  self->file[i].mr, first[n],
-						  fd, self->file[i].pos / PAGE +
+						  self->file[i].region.mr,
+						  first[n], fd,
+						  self->file[i].pos / PAGE +
 						  first[n], SAMPLE) < 0;
 	close(fd);
-	close(dir);
 	return coherent;
 }
 

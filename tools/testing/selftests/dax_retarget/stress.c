@@ -5,10 +5,10 @@
  * checker gives what becomes free to other files, the victims, and compares those
  * for as long as they live; it also takes things away under the workers: caches,
  * the mount, and, with --remove, NICs and the memory itself (stress_checker.c).
- * Here is who starts and kills them, and sees that none hangs.
+ * The main program, here, starts them and kills them, and sees that none hangs.
  *
  * What may be in a file is known at any time, though processes share files: each
- * 8 bytes written, by whomever, name the file they are meant for, so a file has
+ * 8 bytes that anybody writes name the file they are meant for, so a file has
  * its own or zeros. Some files belong to one worker, which knows exactly what its
  * regions of them lost and what they did not.
  *
@@ -60,28 +60,18 @@ static const struct {
 
 /* --- What all use --- */
 
-/* splitmix64 */
-static uint64_t next_random(void)
-{
-	uint64_t z = (rng += 0x9e3779b97f4a7c15ULL);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
 void reseed(uint64_t job, uint64_t life, uint64_t operation)
 {
 	rng = options.seed;
-	rng = next_random() ^ job;
-	rng = next_random() ^ life;
-	rng = next_random() ^ operation;
+	rng = next_random(&rng) ^ job;
+	rng = next_random(&rng) ^ life;
+	rng = next_random(&rng) ^ operation;
 }
 
 /* 0 to @n - 1 */
 unsigned long pick(unsigned long n)
 {
-	return next_random() % n;
+	return next_random(&rng) % n;
 }
 
 /* @what is a constant: others read it */
@@ -149,14 +139,14 @@ void remove_file(char kind, uint32_t id)
 }
 
 int write_words(int fd, uint32_t id, uint64_t pos, size_t len,
-		enum writer_id who)
+		enum writer_id writer)
 {
 	static uint64_t buf[64 * PAGE / 8];
 	size_t n;
 
 	for (; len; len -= n, pos += n) {
 		n = len < sizeof(buf) ? len : sizeof(buf);
-		fill(buf, n, who, place(id, pos));
+		fill(buf, n, writer, place(id, pos));
 		if (pwrite(fd, buf, n, pos) < 0)
 			return -errno;
 	}
@@ -187,7 +177,7 @@ static void start(struct job *job)
 	store(job->pid, pid);
 }
 
-/* Who died is started again, unless it is time to stop */
+/* A job that died is started again, unless it is time to stop */
 static void reap(void)
 {
 	struct job *job, *checker = &shared->jobs[options.jobs];
@@ -415,14 +405,14 @@ int main(int argc, char **argv)
 		printf("1..0 # SKIP %s\n", missing);
 		return KSFT_SKIP;
 	}
-	/* We are not to keep a NIC or the mount */
+	/* This process keeps no NIC and no mount, so that both can be removed */
 	if (!bench_close(&bench))
 		die("somebody else registers files");
 	leave_little_space(POOL);
 
 	printf("# --seed %lu --jobs %lu --time %lu --phase %lu\n", options.seed,
 	       options.jobs, options.time, options.phase);
-	/* Who loses its parent is ours */
+	/* Processes that lose their parent are ours */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	shared->start = now_ms();
 	supervise();

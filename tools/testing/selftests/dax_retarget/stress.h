@@ -76,7 +76,7 @@ extern struct shared *shared;
 extern struct stress_options options;
 extern struct mount_info mount_info;	/* its folder is empty: not to unmount */
 extern struct cgroup group;
-extern struct job *me;			/* NULL for who watches the others */
+extern struct job *me;			/* NULL in the process that watches the jobs */
 extern int dir;
 
 void reseed(uint64_t job, uint64_t life, uint64_t operation);
@@ -89,7 +89,7 @@ const char *tell(uint64_t word);
 int open_file(char kind, uint32_t id, int flags);
 void remove_file(char kind, uint32_t id);
 int write_words(int fd, uint32_t id, uint64_t pos, size_t len,
-		enum writer_id who);
+		enum writer_id writer);
 
 /* stress_worker.c */
 void work(void);

@@ -1,20 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The stress test on a machine that nobody else uses: the file system is
-# unmounted, the memory under it removed, and so are NICs, and all comes back.
+# The stress test on a machine that nobody else uses: it unmounts the file system,
+# removes the memory under it and the NICs, and brings all of them back.
 #
 #   stress.sh [OPTION...]			options of stress
 #   stress.sh nic|engine|memory take|memory give	called by stress
 #
 # The file system is the one on DAX_RETARGET_DIR (/mnt). NICS is the command that
-# sets up NICs, engine-nics.sh; without it, only the mount goes. Needs root.
+# sets up NICs, engine-nics.sh; without it, only the mount goes away. Needs root.
 set -euo pipefail
 
 self=$(realpath "$0")
 note=/run/dax_retarget.stress
 
-# Both wait until nobody has the NIC open.
+# Removing a link or its engine waits until no program has the NIC open.
 nic()
 {
 	local name
@@ -31,7 +31,7 @@ engine()
 	$NICS > /dev/null
 }
 
-# Take the driver from the namespace under the feet of everybody, or give it back.
+# Unbind the driver from the namespace while programs use it, or bind it again.
 memory()	# take|give
 {
 	local driver=/sys/bus/nd/drivers/nd_pmem source device

@@ -194,7 +194,7 @@ static void remove_file_system(bool memory)
 	unsigned int epoch = shared->epoch + 1;
 
 	check_all_victims();
-	/* Those that were removed shall not come back */
+	/* A file that was removed does not come back */
 	syncfs(dir);
 	if (memory)
 		call_remove(MEMORY, "take");
@@ -221,7 +221,7 @@ static void remove_something(enum removal what)
 {
 	if (what == NIC || what == ENGINE) {
 		call_remove(what, "");
-		/* For those who have seen it go */
+		/* Time for the workers that saw it go */
 		sleep_ms(1000);
 	} else if (mount_info.dir[0]) {
 		remove_file_system(what == MEMORY);
@@ -239,7 +239,7 @@ void check(void)
 	unsigned int i, turn = 0, next = 0;
 	uint64_t next_pressure = 0;
 
-	/* Sent to all who have pages of lost memory mapped */
+	/* The kernel sends it to processes that have pages of lost memory mapped */
 	signal(SIGBUS, SIG_IGN);
 	dir = folder_open();
 	while (!load(shared->stop)) {

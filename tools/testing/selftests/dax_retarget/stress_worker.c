@@ -276,15 +276,15 @@ static void check_page(struct part *p, unsigned long page)
 static void for_some_pages(uint32_t id, unsigned long begin, unsigned long end,
 			   void (*what)(struct part *p, unsigned long page))
 {
-	unsigned long first, last;
+	unsigned long from, to;	/* as @begin and @end, but of one region */
 	struct part *p;
 	int i;
 
 	for (p = next_part(parts); p; p = next_part(p + 1)) {
-		first = begin > p->first ? begin : p->first;
-		last = end < p->first + p->nr ? end : p->first + p->nr;
-		for (i = 0; i < SAMPLE && p->id == id && first < last; i++)
-			what(p, first + pick(last - first));
+		from = begin > p->first ? begin : p->first;
+		to = end < p->first + p->nr ? end : p->first + p->nr;
+		for (i = 0; i < SAMPLE && p->id == id && from < to; i++)
+			what(p, from + pick(to - from));
 	}
 }
 
@@ -571,7 +571,7 @@ static void let_file_system_go(unsigned int epoch)
 		;
 	store(me->let_go, epoch);
 	while (load(shared->epoch) == epoch) {
-		/* Nobody is left who mounts it again */
+		/* The checker, which would mount it again, is gone */
 		if (!load(shared->jobs[options.jobs].pid))
 			_exit(0);
 		doing("writing without a file");

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,54 +18,11 @@
 #include <unistd.h>
 
 #include "lib_harness.h"
+#include "lib_ops.h"
 
 #define PAGES	64UL
 #define FIRST	16UL	/* what operations are applied to */
 #define NR	16UL
-
-static int op_truncate(int fd)
-{
-	return ftruncate(fd, FIRST * PAGE);
-}
-
-static int op_truncate_and_extend(int fd)
-{
-	return ftruncate(fd, FIRST * PAGE) ?: ftruncate(fd, PAGES * PAGE);
-}
-
-static int op_truncate_in_page(int fd)
-{
-	return ftruncate(fd, FIRST * PAGE - PAGE / 2);
-}
-
-static int op_punch(int fd)
-{
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 FIRST * PAGE, NR * PAGE);
-}
-
-/* The pages at both ends are punched in part, and keep their blocks */
-static int op_punch_in_pages(int fd)
-{
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 FIRST * PAGE - PAGE / 2, (NR + 1) * PAGE);
-}
-
-static int op_collapse(int fd)
-{
-	return fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, FIRST * PAGE,
-			 NR * PAGE);
-}
-
-static int op_insert(int fd)
-{
-	return fallocate(fd, FALLOC_FL_INSERT_RANGE, FIRST * PAGE, NR * PAGE);
-}
-
-static int op_zero(int fd)
-{
-	return fallocate(fd, FALLOC_FL_ZERO_RANGE, FIRST * PAGE, NR * PAGE);
-}
 
 FIXTURE(truncate)
 {
@@ -77,83 +33,90 @@ FIXTURE(truncate)
 /* Pages [@lost, @lost + @nr_lost) are taken */
 FIXTURE_VARIANT(truncate)
 {
-	int (*op)(int fd);
-	int mode;	/* of fallocate(), if that is what @op calls */
+	const char *op;
+	uint64_t a, b;	/* its arguments */
 	unsigned long lost;
 	unsigned long nr_lost;
-	bool shifts;	/* pages behind FIRST move within the file */
+	long shift;	/* of pages behind those that the operation is applied to */
 };
 
 FIXTURE_VARIANT_ADD(truncate, truncate)
 {
-	.op = op_truncate,
+	.op = "truncate",
+	.a = FIRST * PAGE,
 	.lost = FIRST,
 	.nr_lost = PAGES - FIRST,
 };
 
 FIXTURE_VARIANT_ADD(truncate, truncate_and_extend)
 {
-	.op = op_truncate_and_extend,
+	.op = "truncate_twice",
+	.a = FIRST * PAGE,
+	.b = PAGES * PAGE,
 	.lost = FIRST,
 	.nr_lost = PAGES - FIRST,
 };
 
 FIXTURE_VARIANT_ADD(truncate, truncate_in_page)
 {
-	.op = op_truncate_in_page,
+	.op = "truncate",
+	.a = FIRST * PAGE - PAGE / 2,
 	.lost = FIRST,
 	.nr_lost = PAGES - FIRST,
 };
 
 FIXTURE_VARIANT_ADD(truncate, punch)
 {
-	.op = op_punch,
-	.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	.op = "punch",
+	.a = FIRST * PAGE,
+	.b = NR * PAGE,
 	.lost = FIRST,
 	.nr_lost = NR,
 };
 
+/* The pages at both ends are punched in part, and keep their blocks */
 FIXTURE_VARIANT_ADD(truncate, punch_in_pages)
 {
-	.op = op_punch_in_pages,
-	.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	.op = "punch",
+	.a = FIRST * PAGE - PAGE / 2,
+	.b = (NR + 1) * PAGE,
 	.lost = FIRST,
 	.nr_lost = NR,
 };
 
 FIXTURE_VARIANT_ADD(truncate, zero)
 {
-	.op = op_zero,
-	.mode = FALLOC_FL_ZERO_RANGE,
+	.op = "zero",
+	.a = FIRST * PAGE,
+	.b = NR * PAGE,
 	.lost = FIRST,
 	.nr_lost = NR,
 };
 
 FIXTURE_VARIANT_ADD(truncate, collapse)
 {
-	.op = op_collapse,
-	.mode = FALLOC_FL_COLLAPSE_RANGE,
+	.op = "collapse",
+	.a = FIRST * PAGE,
+	.b = NR * PAGE,
 	.lost = FIRST,
 	.nr_lost = PAGES - FIRST,
-	.shifts = true,
+	.shift = -(long)NR,
 };
 
 FIXTURE_VARIANT_ADD(truncate, insert)
 {
-	.op = op_insert,
-	.mode = FALLOC_FL_INSERT_RANGE,
+	.op = "insert",
+	.a = FIRST * PAGE,
+	.b = NR * PAGE,
 	.lost = FIRST,
 	.nr_lost = PAGES - FIRST,
-	.shifts = true,
+	.shift = NR,
 };
 
 FIXTURE_SETUP(truncate)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (variant->mode && !folder_can(variant->mode))
+	SKIP_IF(return, bench_open(&self->bench));
+	if (!op_possible(op_find(variant->op)))
 		SKIP(return, "the file system does not know the operation");
 	region_open(&self->bench, &self->region, "file", PAGES);
 }
@@ -165,14 +128,14 @@ FIXTURE_TEARDOWN(truncate)
 }
 
 /* How long it takes if no device knows the file */
-static uint64_t time_unpinned(int (*op)(int fd))
+static uint64_t time_unpinned(const FIXTURE_VARIANT(truncate) *variant)
 {
 	int fd = file_create("unpinned", PAGES * PAGE, FILLED);
 	void *map = file_map(fd, 0, PAGES * PAGE);
 	uint64_t start;
 
 	start = now_ms();
-	if (op(fd))
+	if (op_apply(variant->op, fd, variant->a, variant->b))
 		die("the operation fails on a plain file");
 	start = now_ms() - start;
 	munmap(map, PAGES * PAGE);
@@ -205,21 +168,22 @@ TEST_F(truncate, under_remote_writes)
 	struct region *region = &self->region;
 	uint64_t usual, took, start;
 	unsigned long kept = variant->lost + variant->nr_lost;
-	long retargeted;
+	long retargeted, result;
 	struct writer *writer;
 	unsigned long i;
 	off_t size;
 	int error;
 
-	usual = time_unpinned(variant->op);
+	usual = time_unpinned(variant);
 	retargeted = stat_read("pages_retargeted");
 
 	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
 	ASSERT_EQ(0, writer_wait(writer, 1));
 
 	start = now_ms();
-	ASSERT_EQ(0, variant->op(region->fd))
-		TH_LOG("%s", strerror(errno));
+	result = op_apply(variant->op, region->fd, variant->a, variant->b);
+	ASSERT_EQ(0, result)
+		TH_LOG("%s", op_result(result));
 	took = now_ms() - start;
 
 	error = writer_wait(writer, 2);
@@ -261,17 +225,17 @@ TEST_F(truncate, under_remote_writes)
 					      i * PAGE));
 		EXPECT_FALSE(written_by(&word, DEVICE2))
 			TH_LOG("page %lu has %s", i, describe(&word));
-		if (!variant->shifts && i >= FIRST && i < kept) {
+		if (!variant->shift && i >= FIRST && i < kept) {
 			EXPECT_EQ(0, word)
 				TH_LOG("page %lu has %s", i, describe(&word));
 		}
 	}
 
 	/* What moved within the file has arrived as a whole */
-	if (variant->op == op_collapse)
+	if (variant->shift < 0)
 		EXPECT_EQ(0, moved_wrongly(region->fd, FIRST, FIRST + NR,
 					   PAGES - FIRST - NR));
-	if (variant->op == op_insert)
+	if (variant->shift > 0)
 		EXPECT_EQ(0, moved_wrongly(region->fd, FIRST + NR, FIRST,
 					   PAGES - FIRST));
 }
@@ -284,10 +248,7 @@ FIXTURE(quiet)
 
 FIXTURE_SETUP(quiet)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench));
 }
 
 FIXTURE_TEARDOWN(quiet)
@@ -307,14 +268,12 @@ TEST_F(quiet, much_is_punched_as_a_whole)
 	char *map;
 	int fd;
 
-	if (!folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
-		SKIP(return, "the file system cannot punch holes");
+	SKIP_IF(return, punch_missing());
 	fd = file_create("wide", nr * PAGE, FILLED);
 	map = file_map(fd, 0, nr * PAGE);
 	mr = nic_register(self->bench.nic, map, nr * PAGE);
 	ASSERT_NE(NULL, mr);
-	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			       0, nr * PAGE));
+	ASSERT_EQ(0, file_punch(fd, 0, nr * PAGE));
 	for (i = 0; i < ARRAY_SIZE(looked_at); i++) {
 		ASSERT_EQ(0, conn_read(self->bench.conn, mr,
 				       looked_at[i] * PAGE, &word,

@@ -39,14 +39,7 @@ FIXTURE(umount)
 	bool away;
 };
 
-static const char *umount_refusal(struct mount_info *info)
-{
-	if (!getenv("DAX_RETARGET_UMOUNT"))
-		return "would unmount the file system: set DAX_RETARGET_UMOUNT to allow it";
-	return mount_find(info);
-}
-
-static const char *shutdown_refusal(const struct mount_info *info)
+static const char *shutdown_missing(const struct mount_info *info)
 {
 	if (strcmp(info->type, "xfs") && strcmp(info->type, "ext4"))
 		return "only XFS and ext4 can be shut down";
@@ -55,11 +48,8 @@ static const char *shutdown_refusal(const struct mount_info *info)
 
 FIXTURE_SETUP(umount)
 {
-	const char *missing = bench_open(&self->bench) ?:
-			      umount_refusal(&self->mount);
-
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, bench_open(&self->bench) ?:
+			umount_missing(&self->mount));
 	self->victim = victim_create();
 	region_open(&self->bench, &self->region, "file", PAGES);
 }
@@ -87,15 +77,6 @@ static void let_go(FIXTURE_DATA(umount) * self)
 	if (self->victim >= 0)
 		close(self->victim);
 	self->victim = -1;
-}
-
-static int open_file(const char *name)
-{
-	int dir = folder_open();
-	int fd = openat(dir, name, O_RDWR);
-
-	close(dir);
-	return fd;
 }
 
 static uint64_t time_umount(FIXTURE_DATA(umount) * self)
@@ -179,8 +160,7 @@ TEST_F(umount, under_remote_writes)
 	EXPECT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 0, PAGES,
 				      DEVICE2));
 	EXPECT_EQ(0, device_find_writer(&self->mount, &old, DEVICE2));
-	fd = open_file(region->name);
-	ASSERT_LE(0, fd);
+	fd = file_open(region->name, O_RDWR);
 	for (i = 0; i < PAGES; i++) {
 		EXPECT_EQ(-1, file_find_difference(fd, i * PAGE, PROBE, DEVICE))
 			TH_LOG("page %lu is not what the device wrote last", i);
@@ -235,8 +215,7 @@ TEST_F(umount, lazily)
 	EXPECT_EQ(0, device_find_writer(&self->mount, &old, DEVICE2));
 
 	mount_back(self);
-	fd = open_file(region->name);
-	ASSERT_LE(0, fd);
+	fd = file_open(region->name, O_RDWR);
 	EXPECT_EQ(-1, file_find_difference(fd, 0, PROBE, DEVICE));
 	close(fd);
 	expect_clean(_metadata, self);
@@ -286,14 +265,11 @@ FIXTURE_VARIANT_ADD(unlinked, shutdown_no_log_flush) {
 FIXTURE_SETUP(unlinked)
 {
 	FIXTURE_DATA(umount) *u = &self->umount;
-	const char *missing = umount_refusal(&u->mount);
 
-	if (!missing && variant->by == BY_SHUTDOWN)
-		missing = shutdown_refusal(&u->mount);
-	if (!missing)
-		missing = bench_open(&u->bench);
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, umount_missing(&u->mount));
+	if (variant->by == BY_SHUTDOWN)
+		SKIP_IF(return, shutdown_missing(&u->mount));
+	SKIP_IF(return, bench_open(&u->bench));
 	folder_rest();
 	u->victim = victim_create();
 	region_open(&u->bench, &u->region, "file", PAGES);
@@ -344,9 +320,8 @@ TEST_F(unlinked, victim_stays_intact)
 	EXPECT_TRUE(retargeted_by(retargeted + PAGES));
 
 	mount_back(u);
-	u->victim = open_file("victim");
-	ASSERT_LE(0, u->victim);
-	EXPECT_GT(0, open_file(region->name))
+	u->victim = file_open("victim", O_RDWR);
+	EXPECT_FALSE(file_exists(region->name))
 		TH_LOG("%s is there again", region->name);
 	size = victim_grow(u->victim, &freed, &got);
 	TH_LOG("another file has %lu of %lu freed pages", got / PAGE, PAGES);
@@ -378,12 +353,9 @@ FIXTURE_VARIANT_ADD(shutdown, no_log_flush) { .flags = SHUTDOWN_NO_LOG_FLUSH };
 FIXTURE_SETUP(shutdown)
 {
 	FIXTURE_DATA(umount) *u = &self->umount;
-	const char *missing = umount_refusal(&u->mount) ?:
-			      shutdown_refusal(&u->mount) ?:
-			      bench_open(&u->bench);
 
-	if (missing)
-		SKIP(return, "%s", missing);
+	SKIP_IF(return, umount_missing(&u->mount) ?:
+			shutdown_missing(&u->mount) ?: bench_open(&u->bench));
 	u->victim = -1;
 	region_open(&u->bench, &u->region, "file", PAGES);
 }
@@ -427,8 +399,7 @@ TEST_F(shutdown, keeps_pages_until_umount)
 
 	mount_back(u);
 	EXPECT_EQ(0, device_find_writer(&u->mount, &old, DEVICE2));
-	fd = open_file(region->name);
-	ASSERT_LE(0, fd);
+	fd = file_open(region->name, O_RDWR);
 	EXPECT_EQ(-1, file_find_difference(fd, 0, PROBE, DEVICE));
 	EXPECT_EQ(-1, file_find_difference(fd, LEN - PAGE, PROBE, DEVICE));
 	close(fd);

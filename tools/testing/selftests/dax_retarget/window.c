@@ -17,72 +17,45 @@
 #define FIRST	16UL	/* pages that lose their blocks */
 #define NR	16UL
 
-#define OPEN_MS	60000	/* a window stays open, unless told otherwise */
-
 FIXTURE(window)
 {
 	struct bench bench;
 	struct region region;
+	struct region_thread thread;
 	struct extents freed;
 	int victim;
-	pthread_t thread;
-	bool done;
 };
 
 FIXTURE_SETUP(window)
 {
-	const char *missing = bench_open(&self->bench);
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	if (!switches_exist())
-		SKIP(return, "no test switches (CONFIG_DAX_RETARGET_TEST)");
-	if (!folder_can(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
-		SKIP(return, "the file system cannot punch holes");
+	SKIP_IF(return, bench_open(&self->bench) ?: switches_missing() ?:
+			punch_missing());
 	folder_rest();
 	self->victim = victim_create();
 	region_open(&self->bench, &self->region, "file", PAGES);
+	self->thread.bench = &self->bench;
+	self->thread.region = &self->region;
+	self->thread.len = self->region.len;
 	file_extents(self->region.fd, FIRST * PAGE, NR * PAGE, &self->freed);
 	leave_little_space(2 << 20);
 }
 
 FIXTURE_TEARDOWN(window)
 {
-	switch_write("delay_map_ms", 0);
-	switch_write("delay_end_ms", 0);
+	windows_close();
 	region_close(&self->region);
 	close(self->victim);
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-static bool is_done(FIXTURE_DATA(window) * self)
+/* The file system does not wait for the window to close */
+static void free_blocks(struct __test_metadata *_metadata,
+			FIXTURE_DATA(window) * self)
 {
-	return __atomic_load_n(&self->done, __ATOMIC_ACQUIRE);
-}
-
-static void *do_register(void *arg)
-{
-	FIXTURE_DATA(window) * self = arg;
-
-	self->region.mr = nic_register(self->bench.nic, self->region.map,
-				       self->region.len);
-	__atomic_store_n(&self->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-static void *do_deregister(void *arg)
-{
-	FIXTURE_DATA(window) * self = arg;
-
-	region_deregister(&self->region);
-	__atomic_store_n(&self->done, true, __ATOMIC_RELEASE);
-	return NULL;
-}
-
-static int free_blocks(FIXTURE_DATA(window) * self)
-{
-	return fallocate(self->region.fd, FALLOC_FL_PUNCH_HOLE |
-			 FALLOC_FL_KEEP_SIZE, FIRST * PAGE, NR * PAGE);
+	ASSERT_FALSE(region_thread_done(&self->thread))
+		TH_LOG("the window was closed");
+	ASSERT_EQ(0, file_punch(self->region.fd, FIRST * PAGE, NR * PAGE));
+	EXPECT_FALSE(region_thread_done(&self->thread));
 }
 
 /* Returns the size of the victim, which has got blocks of the file */
@@ -102,26 +75,14 @@ TEST_F(window, registered_but_not_mapped)
 	struct region *region = &self->region;
 	uint64_t probe[PROBE / 8];
 	unsigned long i;
-	long pinned;
 	size_t size;
 
 	region_deregister(region);
-	pinned = stat_read("pages_pinned");
-	switch_write("delay_map_ms", OPEN_MS);
-	ASSERT_EQ(0, pthread_create(&self->thread, NULL, do_register, self));
-	while (stat_read("pages_pinned") < pinned + (long)PAGES &&
-	       !is_done(self))
-		sleep_ms(10);
-	ASSERT_FALSE(is_done(self))
-		TH_LOG("the window was closed");
-
-	ASSERT_EQ(0, free_blocks(self));
-	/* The file system did not wait for the window to close */
-	EXPECT_FALSE(is_done(self));
+	region_register_begin(&self->thread, WINDOW_MS);
+	free_blocks(_metadata, self);
 	size = grow(_metadata, self);
-	EXPECT_FALSE(is_done(self));
-	switch_write("delay_map_ms", 0);
-	pthread_join(self->thread, NULL);
+	EXPECT_FALSE(region_thread_done(&self->thread));
+	region_thread_end(&self->thread);
 	ASSERT_NE(NULL, region->mr);
 
 	EXPECT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 0, PAGES,
@@ -154,31 +115,26 @@ TEST_F(window, ending)
 	uint64_t phys[NR];
 	unsigned long i;
 
-	if (!translations_visible() || !physical_address(first))
-		SKIP(return, "cannot see the IOMMU's tables (root, CONFIG_INTEL_IOMMU_DEBUGFS)");
+	SKIP_IF(return, translations_missing());
 	for (i = 0; i < NR; i++) {
 		phys[i] = physical_address(first + i * PAGE);
 		ASSERT_TRUE(translation_leads_to(phys[i], PAGE, &found));
 	}
 
-	switch_write("delay_end_ms", OPEN_MS);
-	ASSERT_EQ(0, pthread_create(&self->thread, NULL, do_deregister, self));
-	/* Without a translation, or in the wrong order: where no hook finds it */
+	region_deregister_begin(&self->thread, WINDOW_MS);
+	/* In the wrong order, the pin is mapped and no hook finds it */
 	while (translation_leads_to(phys[0], PAGE, &found) &&
-	       stat_read("files") == files && !is_done(self))
+	       stat_read("files") == files &&
+	       !region_thread_done(&self->thread))
 		sleep_ms(10);
-	ASSERT_FALSE(is_done(self))
-		TH_LOG("the window was closed");
-
-	ASSERT_EQ(0, free_blocks(self));
+	free_blocks(_metadata, self);
 	grow(_metadata, self);
 	for (i = 0; i < NR; i++) {
 		EXPECT_FALSE(translation_leads_to(phys[i], PAGE, &found))
 			TH_LOG("VICTIM REACHABLE by IOVA 0x%lx", found.iova);
 	}
-	EXPECT_FALSE(is_done(self));
-	switch_write("delay_end_ms", 0);
-	pthread_join(self->thread, NULL);
+	EXPECT_FALSE(region_thread_done(&self->thread));
+	region_thread_end(&self->thread);
 	EXPECT_EQ(-1, file_find_difference(self->victim, 0, PAGE, VICTIM));
 }
 
