@@ -92,8 +92,9 @@ void dax_retarget_pagemap(struct dev_pagemap *pgmap)
 {
 	int i;
 
-	if (pgmap->type != MEMORY_DEVICE_FS_DAX ||
-	    dax_retarget_broken(DAX_BREAK_remove))
+	if (dax_retarget_broken(DAX_BREAK_remove))
+		return;
+	if (pgmap->type != MEMORY_DEVICE_FS_DAX)
 		return;
 	for (i = 0; i < pgmap->nr_range; i++)
 		dax_pins_take_frames(PHYS_PFN(pgmap->ranges[i].start),

@@ -153,7 +153,9 @@ void dax_retarget_range(struct address_space *mapping, loff_t lstart,
 	pgoff_t first = DIV_ROUND_UP_ULL(lstart, PAGE_SIZE);
 	pgoff_t end = lend == -1 ? ULONG_MAX : (lend + 1ULL) >> PAGE_SHIFT;
 
-	if (first >= end || dax_retarget_broken(DAX_BREAK_hook))
+	if (dax_retarget_broken(DAX_BREAK_hook))
+		return;
+	if (first >= end)
 		return;
 	dax_pinned_file_take(mapping, first, end - 1,
 			     mapping_exiting(mapping) ?

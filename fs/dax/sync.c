@@ -76,6 +76,15 @@ static void sync_file(struct dax_pinned_file *file, void *sb)
 		dax_pinned_file_visit(file, 0, ULONG_MAX, sync_part, NULL);
 }
 
+/* Covers what pins wrote back when they ended or lost their pages, too */
+static void flush_medium(struct super_block *sb)
+{
+	if (dax_retarget_broken(DAX_BREAK_medium))
+		return;
+	if (sb->s_bdev && blk_queue_dax(bdev_get_queue(sb->s_bdev)))
+		blkdev_issue_flush(sb->s_bdev);
+}
+
 /**
  * dax_pins_sync_super - make durable what devices wrote to a file system
  * @sb: the file system
@@ -89,10 +98,7 @@ static void sync_file(struct dax_pinned_file *file, void *sb)
 void dax_pins_sync_super(struct super_block *sb)
 {
 	dax_pinned_files_visit(sync_file, sb);
-	/* Covers what pins wrote back when they ended or lost their pages, too */
-	if (sb->s_bdev && blk_queue_dax(bdev_get_queue(sb->s_bdev)) &&
-	    !dax_retarget_broken(DAX_BREAK_medium))
-		blkdev_issue_flush(sb->s_bdev);
+	flush_medium(sb);
 }
 
 /**
@@ -105,8 +111,9 @@ void dax_pins_sync_super(struct super_block *sb)
  */
 bool dax_pins_write_to(struct super_block *sb)
 {
-	if (dax_retarget_broken(DAX_BREAK_refuse_remount) ||
-	    !dax_pinned_files_write_to(sb))
+	if (dax_retarget_broken(DAX_BREAK_refuse_remount))
+		return false;
+	if (!dax_pinned_files_write_to(sb))
 		return false;
 	pr_notice_ratelimited("dax_retarget: %s stays writable: a device can write to pinned files, which remounting read-only cannot stop\n",
 			      sb->s_id);
