@@ -142,12 +142,13 @@ struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
 					unsigned long first);
 void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr);
 void dax_pin_remove_range(struct dax_pin_range *range);
+
+/* Looks at pages [@first, @last] of a file; what it returns is added up */
+typedef unsigned long (*dax_visit_part_fn)(struct dax_pinned_file *file,
+					   pgoff_t first, pgoff_t last,
+					   void *arg);
 unsigned long dax_pinned_file_visit(struct dax_pinned_file *file, pgoff_t first,
-				    pgoff_t last,
-				    unsigned long (*visit)(struct dax_pinned_file *file,
-							   pgoff_t first,
-							   pgoff_t last,
-							   void *arg),
+				    pgoff_t last, dax_visit_part_fn visit,
 				    void *arg);
 
 static inline struct dax_pin_range *

@@ -172,11 +172,7 @@ void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr)
  * Return: the sum of what @visit returned
  */
 unsigned long dax_pinned_file_visit(struct dax_pinned_file *file, pgoff_t first,
-				    pgoff_t last,
-				    unsigned long (*visit)(struct dax_pinned_file *file,
-							   pgoff_t first,
-							   pgoff_t last,
-							   void *arg),
+				    pgoff_t last, dax_visit_part_fn visit,
 				    void *arg)
 {
 	struct dax_pin_range *range;
