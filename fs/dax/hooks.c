@@ -75,8 +75,8 @@ static unsigned long take_part(struct dax_pinned_file *file, pgoff_t first,
 
 /*
  * A block below the end of the file may stay in use: the file system may move the
- * block within the file or to another file, even if this file has no name. Only
- * the eviction of a deleted file frees its blocks for certain.
+ * block within the file or to another file, even if this file has no name. The
+ * eviction of a deleted file frees its blocks for certain.
  */
 static bool blocks_may_stay(struct address_space *mapping, pgoff_t first)
 {
@@ -138,7 +138,7 @@ unsigned long dax_pinned_file_take(struct address_space *mapping, pgoff_t first,
  * dax_retarget_range - take a range back whose blocks leave the file
  * @mapping: pages of the file
  * @lstart: first byte that goes
- * @lend: last byte that goes, or -1 for the end of the file
+ * @lend: last byte that goes, or -1 for all bytes from @lstart on
  *
  * A page that is only partly in the range keeps its block and is left alone.
  * When the function returns, no device reaches the blocks any more.

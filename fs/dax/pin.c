@@ -48,7 +48,6 @@
 
 #include "internal.h"
 
-#define CREATE_TRACE_POINTS
 #include <trace/events/dax_retarget.h>
 
 /**
@@ -181,7 +180,8 @@ EXPORT_SYMBOL_NS_GPL(dax_pin_limit_batch, DAX_RETARGET);
  *
  * Such a page has no reference to drop, and its struct page may be gone.
  *
- * Context: no more pages are registered. Valid until dax_pin_put().
+ * Context: the task that registers the pin, or no more pages are registered.
+ *	    Valid until dax_pin_put().
  * Return: true if the page belongs to @pin
  */
 bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index)
@@ -274,7 +274,7 @@ void dax_pin_end(struct dax_pin *pin)
 	leave_index(pin);
 	if (pin->id)
 		trace_dax_pin_end(&pin->region, pin->region.nr_retargeted);
-	dax_pin_unpublish(pin);
 	retarget_region_release(&pin->region);
+	dax_pin_unpublish(pin);
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_end, DAX_RETARGET);

@@ -64,6 +64,7 @@ enum dax_retarget_window {
 #ifdef CONFIG_DAX_RETARGET_TEST
 bool dax_retarget_broken(enum dax_retarget_breakage step);
 void dax_retarget_hold(enum dax_retarget_window window);
+bool dax_retarget_shrinks_inodes(void);
 bool dax_retarget_should_fail(void);
 void dax_retarget_test_init(struct dentry *dir);
 #else

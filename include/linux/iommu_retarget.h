@@ -240,8 +240,6 @@ unsigned long retarget_region_take_frames(struct retarget_region *region,
 					  unsigned long last, unsigned long pfn,
 					  unsigned long nr,
 					  struct retarget_gather *gather);
-void retarget_region_apply_marks(struct retarget_region *region,
-				 struct retarget_gather *gather);
 void retarget_region_unmark(struct retarget_region *region, unsigned long first,
 			    unsigned long last);
 bool retarget_region_reaches(struct retarget_region *region,
@@ -249,6 +247,10 @@ bool retarget_region_reaches(struct retarget_region *region,
 bool retarget_region_reaches_frame(struct retarget_region *region,
 				   unsigned long first, unsigned long last,
 				   unsigned long pfn, unsigned long *index);
+
+/* For map.c only */
+void retarget_region_apply_marks(struct retarget_region *region,
+				 struct retarget_gather *gather);
 
 /* write_back.c */
 unsigned long retarget_region_write_back(struct retarget_region *region,

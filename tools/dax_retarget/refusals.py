@@ -27,19 +27,30 @@ HEADER = """\
 #ifndef _LINUX_DAX_RETARGET_REFUSALS_H
 #define _LINUX_DAX_RETARGET_REFUSALS_H
 
-#define DAX_RETARGET_REFUSALS"""
+"""
 
 
 # A row of the guide's table: the name, the words, and what comes after
 ROW = re.compile(r"(   \* - ``([a-z-]+)``\n     - )(?:.*\n)+?(?=     - )")
 
 
+def constant(entry):
+    return "DAX_RETARGET_REFUSAL_" + entry["name"].upper().replace("-", "_")
+
+
+def macro(head, rows, separator=""):
+    return f"#define {head} \\\n" + f"{separator} \\\n".join(rows) + "\n"
+
+
 def print_header(entries):
     print(HEADER, end="")
-    for number, entry in enumerate(entries):
-        name = "DAX_RETARGET_REFUSAL_" + entry["name"].upper().replace("-", "_")
-        print(f'{"," if number else ""} \\\n\t{{ {name}, \\\n\t  "{entry["doc"]}" }}', end="")
-    print("\n\n#endif /* _LINUX_DAX_RETARGET_REFUSALS_H */")
+    print("/* Value and words */")
+    print(macro("DAX_RETARGET_REFUSALS",
+                [f'\t{{ {constant(e)}, \\\n\t  "{e["doc"]}" }}' for e in entries], ","))
+    print("/* Each value, for readers of trace events, which know no enum */")
+    print(macro("DAX_RETARGET_REFUSAL_VALUES(X)",
+                [f"\tX({constant(e)})" for e in entries]))
+    print("#endif /* _LINUX_DAX_RETARGET_REFUSALS_H */")
 
 
 def print_guide(entries, path):

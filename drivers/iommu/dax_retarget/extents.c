@@ -54,7 +54,8 @@ void retarget_region_add_frames(struct retarget_region *region,
  * @region: the region
  * @index: index of the page
  *
- * Context: under @region's mutex, or no more pages are registered
+ * Context: under @region's mutex; in the task that registers the region; or no
+ *	    more pages are registered
  * Return: the first extent that ends above page @index, or the end of the array
  */
 struct retarget_extent *

@@ -17,6 +17,9 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/dax_retarget.h>
+
 static atomic_long_t stats[RETARGET_STAT_NR];
 static struct retarget_stats *devices;
 

@@ -16,7 +16,6 @@
 
 #include <linux/align.h>
 #include <linux/cacheflush.h>
-#include <linux/dax_retarget.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/pci-ats.h>

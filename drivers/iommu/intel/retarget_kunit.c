@@ -7,7 +7,6 @@
  */
 
 #include <kunit/test.h>
-#include <linux/dax_retarget.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
