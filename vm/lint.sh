@@ -122,7 +122,7 @@ missing_references()	# VARIANT OBJECT...
 {
 	local folder=$CACHE/lint-$1
 	shift
-	(cd "$folder" && nm -uo "$@") | grep -E ' U (dax|intel|iommu)_(retarget|pin)' || true
+	(cd "$folder" && nm -uo "$@") | grep -E ' U (((dax|intel|iommu)_)?retarget|dax_pin)' || true
 }
 
 # What a module refers to and that neither it nor an export has, by the list of
