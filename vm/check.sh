@@ -84,10 +84,7 @@ guest()	# NAME [OPTION...] -- STEP...
 	case " ${other[*]} " in *" --limit "*) ;; *) other+=(--limit 1800) ;; esac
 	# The second NVDIMM is for a device-dax namespace.
 	case " ${other[*]} " in *" --nvdimm "*) ;; *) other+=(--nvdimm 512M --nvdimm 64M) ;; esac
-	case $run in
-	debug|kcsan) other+=(--memory 4G) ;;
-	coverage) other+=(--dir "$counters/${#names[@]}") ;;
-	esac
+	[ "$run" != coverage ] || other+=(--dir "$counters/${#names[@]}")
 	[ "$run" != kcsan ] || set -- "$@" kcsan_watched
 	add "$name" "$skip" '' "$VM/run" --share "$BENCH" --append "${MODES[$mode]}$append" \
 		"${other[@]}" "$(guest_script "$mode" "$@")"

@@ -202,7 +202,7 @@ command_warnings()
 scripts()
 {
 	local list
-	mapfile -t list < <(cd "$TOP" && git ls-files -- '*.sh' vm/run vm/rootfs-init .ci/run |
+	mapfile -t list < <(cd "$TOP" && git ls-files -- '*.sh' vm/run vm/guest-init vm/rootfs-init .ci/run |
 		sed "s|^|$TOP/|")
 	shellcheck -x -P SCRIPTDIR -S warning "${list[@]}" || true
 }
