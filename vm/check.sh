@@ -159,19 +159,23 @@ print_times()	# SET-UP-SECONDS
 		"$(elapsed "$1")" "set-up" "$(elapsed SECONDS)" "in all"
 }
 
+# A part that was killed said nothing of itself.
+missing_parts()
+{
+	local i
+	for i in "${!selected[@]}"; do
+		grep -qxF "== ${names[i]}" "$results" ||
+			echo "not ok 1 ${names[i]} did not end" | tee -a "$results"
+	done
+}
+
 sum()
 {
-	# One that was killed said nothing of itself
-	awk -v parts=${#selected[@]} '
-	/^== / { ended++ }
+	awk '
 	/^ok .*# SKIP/ || /^1\.\.0 # SKIP/ { skipped++; next }
 	/^ok / { passed++ }
 	/^(not ok|Bail out!)/ { failed++ }
-	END { if (ended != parts) {
-		print "not ok 1 " parts - ended " of " parts " parts did not end"
-		failed++
-	      }
-	      printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }
+	END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }
 	' "$results"
 }
 
@@ -195,5 +199,6 @@ for i in "${!selected[@]}"; do
 	start_part "$i"
 	wait
 done
+missing_parts
 print_times "$set_up"
 sum
