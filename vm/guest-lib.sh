@@ -31,8 +31,7 @@ nics()
 # A NIC whose payload the CPU moves, as rxe is without the test-only patch
 plain_nic()
 {
-	modprobe rdma_rxe && ip link add plain0 type dummy && ip link set plain0 up &&
-		ip address add 10.0.9.1/24 dev plain0 && rdma link add plain type rxe netdev plain0
+	/share/plain-nic.sh > /dev/null
 }
 
 no_plain_nic()

@@ -122,7 +122,7 @@ missing_references()	# VARIANT OBJECT...
 {
 	local folder=$CACHE/lint-$1
 	shift
-	(cd "$folder" && nm -uo "$@") | grep -E ' U (dax|intel|iommu)_(retarget|pin)' || true
+	(cd "$folder" && nm -uo "$@") | grep -E ' U (((dax|intel|iommu)_)?retarget|dax_pin)' || true
 }
 
 # What a module refers to and that neither it nor an export has, by the list of
@@ -202,7 +202,7 @@ command_warnings()
 scripts()
 {
 	local list
-	mapfile -t list < <(cd "$TOP" && git ls-files -- '*.sh' vm/run vm/rootfs-init .ci/run |
+	mapfile -t list < <(cd "$TOP" && git ls-files -- '*.sh' vm/run vm/guest-init vm/rootfs-init .ci/run |
 		sed "s|^|$TOP/|")
 	shellcheck -x -P SCRIPTDIR -S warning "${list[@]}" || true
 }

@@ -6,7 +6,7 @@
 #   test.sh [--fs TYPE] [--mode MODE] [--arguments ARGUMENTS] [--limit SECONDS]
 #           [TEST...]
 #
-# TEST is a program or script of tools/testing/selftests/dax_retarget. Those that
+# TEST is a test that run.sh of tools/testing/selftests/dax_retarget knows. Those that
 # overwrite block devices, unmount or make memory fail may do so here, as the guest
 # is thrown away. ARGUMENTS are for one test, which then runs alone.
 set -euo pipefail
@@ -15,11 +15,7 @@ set -euo pipefail
 types=(xfs ext4 ext2 none)
 fs=xfs mode=on arguments='' limit=1800
 
-# What its Makefile says it has; run.sh runs the others.
-mapfile -t existing < <(sed -e ':a' -e '/\\$/{N;s/\\\n//;ta' -e '}' \
-	"$TOP/tools/testing/selftests/dax_retarget/Makefile" |
-	sed -nE 's/^TEST_(GEN_)?PROGS(_EXTENDED)?[[:space:]]*[:+]?=//p' |
-	xargs -n 1 | grep -vx run.sh | sort -u)
+mapfile -t existing < <("$TOP/tools/testing/selftests/dax_retarget/run.sh" --list)
 
 list()
 {
