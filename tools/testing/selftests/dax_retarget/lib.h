@@ -106,6 +106,8 @@ struct nic {
 	int gid_index;
 };
 
+#define CONN_DEPTH	16	/* requests in flight */
+
 /* A pair of connected queue pairs of one NIC, one of which is "remote" */
 struct conn {
 	struct nic *nic;
@@ -138,6 +140,10 @@ void nic_deregister(struct ibv_mr *mr);
 
 struct conn *conn_open(struct nic *nic);
 void conn_close(struct conn *conn);
+int conn_post(struct conn *conn, const struct ibv_mr *mr, uintptr_t addr,
+	      const struct ibv_mr *local, void *buf, size_t len,
+	      enum ibv_wr_opcode opcode);
+int conn_complete(struct conn *conn);
 int conn_write(struct conn *conn, struct ibv_mr *mr, uint64_t pos,
 	       const void *buf, size_t len);
 int conn_read(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
