@@ -28,7 +28,7 @@
 /* Bytes of a page that tests let the device write: emulated DMA is slow */
 #define PROBE		64
 
-/* An emulated machine takes its time; nothing waits longer for anything */
+/* An emulated machine takes its time; no test waits longer for anything */
 #define PATIENCE_MS	60000
 
 void __noreturn __printf(1, 2) die(const char *fmt, ...);
@@ -38,8 +38,9 @@ void sleep_ms(unsigned int ms);
 /* lib_file.c: content */
 
 /*
- * The writer of something. Each 8 bytes hold it and the position they were meant
- * for, so that a stray write names its origin. ZERO is for holes.
+ * The writer of some data. Each 8 bytes of the data hold the writer and the
+ * position that they are meant for, so that a stray write names its origin.
+ * ZERO is for holes.
  */
 enum writer_id {
 	ZERO,
@@ -164,7 +165,7 @@ struct stats {
 	long pins, files, pages_pinned, scratch_pages, table_pages;
 };
 
-/* What nobody should have more of after a failure than before */
+/* Things of which a failure leaves none behind */
 enum leak {
 	LEAK_PAGE_PINS,
 	LEAK_IOMMU_PAGES,	/* page tables and more */
@@ -185,8 +186,9 @@ void stats_read(struct stats *stats);
 bool stats_wait(const struct stats *before, struct stats *now);
 
 /*
- * Switches of CONFIG_DAX_RETARGET_TEST, such as "break/NAME", which leaves a step
- * out, and "delay_ms/NAME", which holds a window open until it is written to again.
+ * Switches of CONFIG_DAX_RETARGET_TEST, such as "break/NAME", which leaves a
+ * step out, and "delay_ms/NAME", which holds a window open until it is written
+ * to again.
  */
 const char *switches_missing(void);
 void switch_write(const char *name, unsigned int value);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What most tests of DAX retarget begin and end with: a NIC, and files that are
- * registered with it.
+ * The fixtures of the tests of DAX retarget: a NIC, files that are registered
+ * with it, and threads that the kernel holds up while they register.
  */
 
 #include <errno.h>
@@ -236,11 +236,11 @@ static void region_thread_start(struct region_thread *thread,
 }
 
 /**
- * region_register_begin - have a thread register a region, and stop on the way
+ * region_register_begin - have a thread register a region, with a stop
  * @thread: with the region, and how much of it to register
  * @ms: how long its pages stay pinned and not mapped
  *
- * Returns when the pages are pinned, or when the thread is done against the odds.
+ * Returns when the pages are pinned, or when the thread is done too early.
  */
 void region_register_begin(struct region_thread *thread, unsigned int ms)
 {
@@ -253,7 +253,7 @@ void region_register_begin(struct region_thread *thread, unsigned int ms)
 }
 
 /**
- * region_deregister_begin - have a thread deregister a region, and stop on the way
+ * region_deregister_begin - have a thread deregister a region, with stops
  * @thread: with the region
  * @ms: how long its pin stays unmapped in the index, and how long out of it
  *

@@ -428,7 +428,7 @@ static int twin_create(struct twin *twin)
 	return fd;
 }
 
-/* Have the boot loader's file empty again: another file takes what it was given */
+/* Have the boot loader's file empty again: another file takes its blocks */
 static void empty_boot_loader(struct side *side)
 {
 	struct op swap = { .type = op_find("swap_boot") };
@@ -610,8 +610,8 @@ static void keep_content(struct twin *twin)
 }
 
 /*
- * Is nothing left of a page's content? Pages without any beforehand say nothing,
- * but a token is in each.
+ * Is nothing left of a page's content? Pages without any beforehand say
+ * nothing, but a token is in each.
  */
 static bool content_went(struct twin *twin, unsigned long page)
 {
@@ -815,7 +815,7 @@ static void check_victim(const struct sequence *sequence, int fd,
 
 /* Probes */
 
-/* What the device has just written: is it in the file's blocks, and no other? */
+/* Is what the device wrote last in the file's blocks, and in no other? */
 static void check_blocks(const struct layout *layout, unsigned int gen,
 			 struct outcome *outcome)
 {

@@ -5,8 +5,8 @@
  *
  * The file system is filled first, so that the freed blocks are given away at
  * once, and the test goes by physical blocks: it fails if the new file has got
- * but few of them. Then the new file must keep every byte, and a peer that reads
- * must not see it.
+ * but few of them. Then the new file must keep every byte, and a peer that
+ * reads must not see it.
  */
 
 #include <errno.h>

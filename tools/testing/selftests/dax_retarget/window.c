@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks are freed in the two windows where a pin is neither nothing nor live:
- * after its pages were looked up and before the device is given them, and while
- * it ends. The kernel's test switches hold the windows open.
+ * Blocks are freed in the two windows in which a pin exists and is not live:
+ * after its pages are looked up and before the device is given them, and while
+ * the pin ends. The kernel's test switches hold the windows open.
  */
 
 #include <errno.h>
@@ -103,8 +103,8 @@ TEST_F(window, registered_but_not_mapped)
 }
 
 /*
- * No NIC writes through a region that it was told to forget, so ask the IOMMU's
- * tables instead whether it could.
+ * No NIC writes through a region that it was told to forget. So the tables of
+ * the IOMMU tell whether it could.
  */
 TEST_F(window, ending)
 {
