@@ -272,6 +272,8 @@ void region_close(struct region *region);
 long first_incoherent_page(struct bench *bench, struct ibv_mr *mr,
 			   unsigned long mr_page, int fd,
 			   unsigned long file_page, unsigned long nr);
+long victim_disclosure(struct bench *bench, struct ibv_mr *mr,
+		       unsigned long first, unsigned long nr);
 
 /* Windows stay open for so long, unless they are closed */
 #define WINDOW_MS	60000

@@ -196,6 +196,28 @@ long first_incoherent_page(struct bench *bench, struct ibv_mr *mr,
 	return -1;
 }
 
+/* The first page of a range that the device reads from the victim, or -1 */
+long victim_disclosure(struct bench *bench, struct ibv_mr *mr,
+		       unsigned long first, unsigned long nr)
+{
+	uint64_t buf[PROBE / 8];
+	unsigned long i;
+	int error;
+
+	for (i = first; i < first + nr; i++) {
+		error = conn_read(bench->conn, mr, i * PAGE, buf, PROBE);
+		if (error)
+			die("the device cannot read page %lu: %s", i,
+			    conn_error(error));
+		if (!written_by(buf, VICTIM))
+			continue;
+		printf("# VICTIM DISCLOSED: page %lu reads as %s\n", i,
+		       describe(buf));
+		return i;
+	}
+	return -1;
+}
+
 /* End all windows at once, and open none any more */
 void windows_close(void)
 {

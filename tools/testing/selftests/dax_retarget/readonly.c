@@ -167,12 +167,26 @@ TEST_F(readonly, refused_while_registering)
 	EXPECT_EQ(0, mount_change(&self->mount, MS_RDONLY));
 }
 
+/* The device reads all pages as @id wrote them */
+static void expect_device_reads(struct __test_metadata *_metadata,
+				FIXTURE_DATA(readonly) * self,
+				enum writer_id id)
+{
+	uint64_t buf[PROBE / 8];
+	unsigned long i;
+
+	for (i = 0; i < PAGES; i++) {
+		ASSERT_EQ(0, conn_read(self->bench.conn, self->region.mr,
+				       i * PAGE, buf, PROBE));
+		EXPECT_EQ(-1, find_difference(buf, PROBE, id, i * PAGE))
+			TH_LOG("page %lu reads as %s", i, describe(buf));
+	}
+}
+
 /* A device that is told to read has a translation that lets it do no more */
 TEST_F(readonly, allowed_with_read_pin)
 {
 	struct region *region = &self->region;
-	uint64_t buf[PROBE / 8];
-	unsigned long i;
 
 	region_deregister(region);
 	region->mr = nic_register_read_only(self->bench.nic, region->map, LEN);
@@ -180,22 +194,12 @@ TEST_F(readonly, allowed_with_read_pin)
 	region_unmap(region);
 
 	ASSERT_EQ(0, mount_change(&self->mount, MS_RDONLY));
-	for (i = 0; i < PAGES; i++) {
-		ASSERT_EQ(0, conn_read(self->bench.conn, region->mr, i * PAGE,
-				       buf, PROBE));
-		EXPECT_EQ(-1, find_difference(buf, PROBE, FILLED, i * PAGE))
-			TH_LOG("page %lu reads as %s", i, describe(buf));
-	}
+	expect_device_reads(_metadata, self, FILLED);
 
 	ASSERT_EQ(0, mount_change(&self->mount, 0));
 	region->fd = file_open(region->name, O_RDWR);
 	file_fill(region->fd, 0, LEN, PROCESS);
-	for (i = 0; i < PAGES; i++) {
-		ASSERT_EQ(0, conn_read(self->bench.conn, region->mr, i * PAGE,
-				       buf, PROBE));
-		EXPECT_EQ(-1, find_difference(buf, PROBE, PROCESS, i * PAGE))
-			TH_LOG("page %lu reads as %s", i, describe(buf));
-	}
+	expect_device_reads(_metadata, self, PROCESS);
 	EXPECT_EQ(0, stat_read("pages_retargeted") - self->retargeted);
 }
 
@@ -274,14 +278,25 @@ TEST_F(readonly, bind_mount_is_not_the_file_system)
 	EXPECT_TRUE(nothing_lost(self));
 }
 
+static void expect_device_wrote(struct __test_metadata *_metadata, int fd)
+{
+	unsigned long i;
+	uint64_t word;
+
+	for (i = 0; i < PAGES; i++) {
+		EXPECT_EQ(sizeof(word), pread(fd, &word, sizeof(word),
+					      i * PAGE));
+		EXPECT_TRUE(written_by(&word, DEVICE2))
+			TH_LOG("page %lu has %s", i, describe(&word));
+	}
+}
+
 TEST_F(readonly, freeze_does_not_stop_devices)
 {
 	struct region *region = &self->region;
 	int fd = file_open(region->name, O_RDONLY), dir = folder_open();
 	uint64_t start = now_ms(), took;
 	struct writer *writer;
-	uint64_t word;
-	unsigned long i;
 
 	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
 	ASSERT_EQ(0, writer_wait(writer, 1));
@@ -292,21 +307,11 @@ TEST_F(readonly, freeze_does_not_stop_devices)
 	EXPECT_EQ(0, writer_stop(writer));
 	EXPECT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 0, PAGES,
 				      DEVICE2));
-	for (i = 0; i < PAGES; i++) {
-		EXPECT_EQ(sizeof(word), pread(fd, &word, sizeof(word),
-					      i * PAGE));
-		EXPECT_TRUE(written_by(&word, DEVICE2))
-			TH_LOG("page %lu has %s", i, describe(&word));
-	}
+	expect_device_wrote(_metadata, fd);
 	ASSERT_EQ(0, ioctl(dir, FITHAW, 0));
 	EXPECT_GT(2000, took);
 
-	for (i = 0; i < PAGES; i++) {
-		EXPECT_EQ(sizeof(word), pread(fd, &word, sizeof(word),
-					      i * PAGE));
-		EXPECT_TRUE(written_by(&word, DEVICE2))
-			TH_LOG("page %lu has %s", i, describe(&word));
-	}
+	expect_device_wrote(_metadata, fd);
 	close(fd);
 	close(dir);
 	EXPECT_TRUE(nothing_lost(self));
