@@ -16,9 +16,6 @@
 
 #include "internal.h"
 
-DEFINE_STATIC_KEY_FALSE(dax_retarget_key);
-EXPORT_SYMBOL_GPL(dax_retarget_key);
-
 static const struct {
 	const char *name;
 	bool on;
@@ -26,6 +23,9 @@ static const struct {
 	{ "off", false },
 	{ "on", true },
 };
+
+DEFINE_STATIC_KEY_FALSE(dax_retarget_key);
+EXPORT_SYMBOL_GPL(dax_retarget_key);
 
 /**
  * dax_retarget_parse_mode - read the value of the boot parameter
