@@ -82,7 +82,7 @@ compile()	# VARIANT ARGUMENT...: of make
 			}'
 	} | complaints "$log"
 	printf '%s\n' "${touched[@]}" | complaints "$log" |
-		grep -oE '^.*(error:|\[-W.*\]).*' | grep -vE "\[-W(error=)?($extra_warnings)\]" || true
+		grep -oE '^.*(error:|\[-W.*\]).*' | grep -vE "\[-W(error=)?($extra_warnings)=?\]" || true
 }
 
 # Those that W=1 adds
