@@ -18,6 +18,7 @@
 # match, and what they need.
 # shellcheck disable=SC2034 # parts.sh reads variables of this script
 set -euo pipefail
+{ # is read to its end before it runs, as somebody may edit it meanwhile
 
 only=''
 if [ "${1-}" = --only ]; then
@@ -35,8 +36,11 @@ for variable in RANDOM_STEPS SEED TIME CUTS; do
 	[[ ${!variable-} =~ ^[0-9]*$ ]] || die "$variable=${!variable}: not a number"
 done
 
-results=$LOGS/$run.tap
-times=$LOGS/$run.times
+# A folder for the logs of this run; other checkouts may run tests meanwhile.
+logs=$LOGS/$run-$(date +%Y%m%d-%H%M%S)-$$
+keep_logs=10
+results=$logs/results
+times=$logs/times
 counters=$CACHE/coverage	# a folder for each guest of the run "coverage"
 
 # The list as arrays, in which a part has the same index: its name, the regular
@@ -106,7 +110,7 @@ afterwards()	# NAME [OPTION...] -- COMMAND...
 
 log_of()	# NAME
 {
-	echo "$LOGS/$run-$(tr -cs '[:alnum:]\n' - <<<"$1").log"
+	echo "$logs/$(tr -cs '[:alnum:]\n' - <<<"$1").log"
 }
 
 . "$VM/parts.sh"
@@ -181,7 +185,9 @@ sum()
 
 guarded "$VM/setup.sh"
 set_up=$SECONDS
-mkdir -p "$LOGS"
+mkdir -p "$logs"
+ln -sfn "$logs" "$LOGS/$run"
+find "$LOGS" -maxdepth 1 -type d -name "$run-*" | sort | head -n -$keep_logs | xargs -r rm -r
 : > "$results"
 : > "$times"
 rm -rf "$counters"
@@ -202,3 +208,5 @@ done
 missing_parts
 print_times "$set_up"
 sum
+exit
+}

@@ -79,6 +79,12 @@ guest "feature on, ext4" --in $every --fs ext4 \
 	--skip "$no_1g|has no reflink|only XFS exchanges" -- \
 	nics devdax "$may selftests"
 
+# Blocks that lie so that the IOMMU maps 1 GiB at once
+guest "large pages and regions, engines" --in check,coverage --fs none --nvdimm 8G --nvdimm 64M -- \
+	'mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt' \
+	devdax gup_longterm plain_nic 'selftests --expect noengine refusal' no_plain_nic \
+	nics 'selftests largepage' 'selftests huge' dmatest
+
 guest "other file systems" --in check,coverage --limit 3600 \
 	--nvdimm 512M --nvdimm 512M --nvdimm 512M \
 	--skip "ext2: .*($no_ext2)|XFS, .* not ext4" -- \
@@ -92,12 +98,6 @@ guest "the command's formats" --in check,coverage -- \
 	nics 'command_groups json ynl sanitize valgrind trace doctor'
 
 program "power cuts" -- "$VM/power-cut.sh" --cuts "${CUTS:-3}" --seed "${SEED:-1}"
-
-# Blocks that lie so that the IOMMU maps 1 GiB at once
-guest "large pages and regions, engines" --in check,coverage --fs none --nvdimm 8G --nvdimm 64M -- \
-	'mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt' \
-	devdax gup_longterm plain_nic 'selftests --expect noengine refusal' no_plain_nic \
-	nics 'selftests largepage' 'selftests huge' dmatest
 
 program "model" -- "$TOP/tools/verification/dax_retarget/run.sh"
 
