@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Where a file system is mounted with dax=inode, an attribute of each file says
- * whether it is a DAX file, from when its inode comes into memory. A DAX file can
- * be pinned, and another is registered as on any kernel. If the attribute of a
- * pinned file changes, the inode would have to leave memory for it, and would take
- * the pages along: it stays until the last pin is gone.
+ * whether it is a DAX file, from when its inode comes into memory. A DAX file
+ * can be pinned, and any other file is registered as on any kernel. A change of
+ * the attribute takes effect when the inode leaves memory, and the pages of the
+ * file would leave with it: the inode of a pinned file stays until the last pin
+ * is gone.
  */
 
 #include <errno.h>
@@ -112,7 +113,7 @@ TEST_F(attribute, decides)
 	EXPECT_EQ(EFAULT, registration_errno(self->bench.nic, fd, false));
 	EXPECT_EQ(0, registration_errno(self->bench.nic, fd, true));
 
-	/* Takes effect when the inode is looked up the next time */
+	/* The change takes effect when the inode is looked up the next time */
 	EXPECT_EQ(0, set_dax(fd, true));
 	close(fd);
 	fd = file_open("cached", O_RDWR);
@@ -190,7 +191,7 @@ TEST_F(attribute, change_takes_no_page)
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region.mr, 0,
 					    region.fd, 0, PAGES));
 
-	/* The same when only the device uses the file, as page cache is kept, too */
+	/* The same if only the device uses the file: page cache stays, too */
 	region_unmap(&region);
 	write_file("/proc/sys/vm/drop_caches", "3");
 	fd = file_open("file", O_RDWR);
@@ -200,7 +201,7 @@ TEST_F(attribute, change_takes_no_page)
 	close(fd);
 	EXPECT_EQ(0, stat_read("pages_retargeted") - retargeted);
 
-	/* It takes effect when the inode leaves memory after the last pin */
+	/* The change takes effect once the last pin is gone */
 	region_close(&region);
 	write_file("/proc/sys/vm/drop_caches", "2");
 	fd = file_open("file", O_RDWR);
@@ -212,7 +213,7 @@ TEST_F(attribute, change_takes_no_page)
 	close(fd);
 }
 
-/* An inode that waits for its end like this gives its blocks back as any other */
+/* The blocks of such a file are taken back as those of any other */
 TEST_F(attribute, changed_file_is_unlinked)
 {
 	long retargeted = stat_read("pages_retargeted");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Ways to write, on a file system that could copy on write: none of them moves a
- * block that a device knows.
+ * Ways to write, on a file system that could copy on write: none of them moves
+ * a block that a device knows.
  */
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #define PAGES	16UL
 #define LEN	(PAGES * PAGE)
 
-/* What copies a block may take so many bytes along */
+/* A copy of one block may take so many bytes along */
 #define HINT	(32 * PAGE)
 
 FIXTURE(copy_on_write)
@@ -78,7 +78,7 @@ static int by_hint(int fd, char *map)
 {
 	if (hint_cow_size(fd, HINT))
 		return -1;
-	/* Behind the pinned pages: written, and not yet written */
+	/* Blocks behind the pinned pages are written, and unwritten */
 	file_fill(fd, LEN, 8 * PAGE, PROCESS);
 	if (fallocate(fd, 0, LEN + 8 * PAGE, 64 * PAGE))
 		return -1;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a device wrote is durable once the file was synced, however that is done,
+ * Data that a device wrote is durable once the file is synced, in whatever way,
  * and once the region is gone.
  *
  * A device writes through the CPU caches and tells nobody: no page table entry,
  * no DAX entry is dirty afterwards. So each write-back of a file has to write
- * back all that a device can write of it. The witness is not the kernel's word:
- * a probe on the function that writes cache lines back says for which memory it
- * is called. The CPU's own stores are made durable before, so that whatever is
- * written back then is for the device's sake.
+ * back all pages that a device can write to. The witness is not the kernel's
+ * word: a probe on the function that writes cache lines back says for which
+ * memory the kernel calls it. The CPU's own stores are made durable before, so
+ * that all later write-back is for the device's sake.
  */
 
 #include <errno.h>
@@ -129,7 +129,7 @@ static void device_writes(struct target *t, struct ibv_mr *mr,
 		die("the device cannot write: %s", conn_error(error));
 }
 
-/* Lost pages make a test harder. Not every file system can punch: not ext2 */
+/* Lost pages make a test harder. ext2 cannot punch */
 static void expect_punched(struct target *t)
 {
 	if (t->can_punch)
@@ -144,7 +144,7 @@ static void punch(struct target *t)
 	expect_punched(t);
 }
 
-/* Nothing is left of what the CPU stored */
+/* The CPU caches hold no store of the CPU any more */
 static void clean_for_cpu(int fd)
 {
 	if (fsync(fd))
@@ -172,7 +172,7 @@ static unsigned long missed_pages(struct __test_metadata *_metadata,
 	return missed;
 }
 
-/* Was written back what had to be, and nothing else? */
+/* The kernel wrote back the pages that it had to, and no other */
 static void check_pages(struct __test_metadata *_metadata,
 			const struct write_backs *seen, const bool *expect,
 			unsigned long nr)
@@ -186,7 +186,7 @@ static void check_pages(struct __test_metadata *_metadata,
 	}
 	EXPECT_EQ(0, missed_pages(_metadata, seen->times, expect, nr));
 	EXPECT_EQ(0, needless);
-	/* What administrators are told agrees */
+	/* The counter and the event that administrators see agree */
 	EXPECT_EQ(seen->total, seen->counted);
 	EXPECT_EQ(seen->total, seen->announced);
 	EXPECT_EQ(0, seen->by_entries);
@@ -232,7 +232,7 @@ static int sync_msync(struct target *t)
 	return msync(t->map, PAGES * PAGE, MS_SYNC);
 }
 
-/* By a mapping and a descriptor that did not exist when the pages were pinned */
+/* By a mapping and a descriptor that are newer than the pin */
 static int sync_msync_again(struct target *t)
 {
 	int fd = file_open("file", O_RDWR);
@@ -260,7 +260,7 @@ static int sync_syncfs(struct target *t)
 	return ret;
 }
 
-/* Nobody but the pin knows the file */
+/* Only the pin knows the file */
 static int sync_syncfs_after_unmap(struct target *t)
 {
 	int ret;
@@ -355,7 +355,7 @@ FIXTURE_TEARDOWN(durable)
 	EXPECT_TRUE(target_close(&self->t));
 }
 
-/* Only what was asked for: the two ends of the range are within pages */
+/* Only the range is written back, and its two ends are within pages */
 TEST_F(durable, part_by_msync)
 {
 	struct target *t = &self->t;
@@ -373,7 +373,7 @@ TEST_F(durable, part_by_msync)
 	ASSERT_EQ(0, msync(t->map, (FIRST + 1) * PAGE, MS_SYNC));
 	check(_metadata, t);
 
-	/* and one that has nothing of it */
+	/* A range without a registered page */
 	expect_pages(t, 0, PAGES, false);
 	write_backs_start(&t->seen);
 	ASSERT_EQ(0, msync(t->map, FIRST * PAGE, MS_SYNC));
@@ -398,7 +398,7 @@ TEST_F(durable, part_by_synchronous_write)
 	close(fd);
 }
 
-/* No file's sync is another's business */
+/* The sync of one file writes back no page of another */
 TEST_F(durable, other_file_by_fsync)
 {
 	struct target *t = &self->t;
@@ -487,7 +487,7 @@ TEST_F(durable, page_in_two_regions)
 	nic_deregister(mr);
 }
 
-/* Nobody can sync for a device what is no longer registered: it is done then */
+/* The end of a region writes back, as no later sync finds its pages */
 TEST_F(durable, by_deregistration)
 {
 	struct target *t = &self->t;
@@ -497,14 +497,14 @@ TEST_F(durable, by_deregistration)
 	target_deregister(t);
 	check(_metadata, t);
 
-	/* and never again */
+	/* A later sync does not write them back again */
 	expect_pages(t, 0, PAGES, false);
 	write_backs_start(&t->seen);
 	ASSERT_EQ(0, fsync(t->fd));
 	check(_metadata, t);
 }
 
-/* Then the medium is still to be flushed, by whatever sync comes */
+/* The next sync, of whatever file, has to flush the medium for that */
 TEST_F(durable, flushed_after_deregistration)
 {
 	struct target *t = &self->t;
@@ -530,7 +530,7 @@ TEST_F(durable, by_deregistration_after_unmap)
 	check(_metadata, t);
 }
 
-/* Of a process that is killed, too */
+/* The end of a process that is killed writes back as well */
 TEST_F(durable, by_death)
 {
 	struct target *t = &self->t;
@@ -569,7 +569,7 @@ TEST_F(durable, by_death)
 	check(_metadata, t);
 }
 
-/* What a device can only read was written by others, and is theirs to sync */
+/* A device that only reads makes no page dirty */
 TEST_F(durable, nothing_for_read_only_regions)
 {
 	struct target *t = &self->t;
@@ -587,7 +587,7 @@ TEST_F(durable, nothing_for_read_only_regions)
 	check(_metadata, t);
 }
 
-/* Where caches are written back at a power failure, nothing else need do it */
+/* Caches that a power failure writes back need no write-back by the kernel */
 TEST_F(durable, nothing_where_caches_persist)
 {
 	struct target *t = &self->t;
@@ -627,10 +627,10 @@ TEST_F(durable, by_umount)
 }
 
 /*
- * Pages that a pin loses while their blocks stay in use, elsewhere in the file
- * or in the next life of the inode: no sync of the file will ever again think of
- * what the device wrote last. So they are to be written back once the device
- * cannot reach them any more.
+ * Some pages that a pin loses keep their blocks in use, elsewhere in the file
+ * or in the next life of the inode. No later sync of the file finds the
+ * device's last writes to them. So the kernel writes these pages back once the
+ * device cannot reach them any more.
  */
 FIXTURE(moved)
 {
@@ -642,7 +642,7 @@ FIXTURE_VARIANT(moved)
 {
 	int mode;		/* of fallocate(), or 0 to unmount */
 	unsigned long kept;	/* first page that is lost, but for its block */
-	bool deleted;		/* has no name; its blocks could go to one that has */
+	bool deleted;		/* the file has no name any more */
 };
 
 FIXTURE_VARIANT_ADD(moved, collapse)
@@ -714,8 +714,8 @@ TEST_F(moved, written_back_after_the_last_dma)
 }
 
 /*
- * DAX knows of dirty memory by entries, one for each page or each 2M. Punching a
- * page out of 2M drops the entry of the 511 that stay.
+ * DAX knows of dirty memory by entries, one for each page or each 2M. Punching
+ * a page out of 2M drops the entry of the 511 that stay.
  */
 FIXTURE(entries)
 {
@@ -927,7 +927,7 @@ TEST_F(race, of_syncs)
 		pthread_join(threads[i], NULL);
 	TH_LOG("%lu regions", rounds);
 
-	/* And in the end all is as it was */
+	/* A sync after the race writes back as one before it */
 	target_deregister(t);
 	file_fill(t->fd, 0, PAGES * PAGE, FILLED);
 	for (i = 0; i < PAGES; i++)

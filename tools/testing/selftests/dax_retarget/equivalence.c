@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Page-cache equivalence, by experiment: what a pin of a DAX file loses by an
- * operation is what it must lose, and nothing that a pin of the page cache of the
- * same file system would not lose. See lib_twin.c for what is compared, and
+ * operation is what it must lose, and nothing that a pin of the page cache of
+ * the same file system would not lose. See lib_twin.c for what is compared, and
  * lib_ops.c for the operations.
  *
  * First a matrix. Every operation is done to
@@ -16,18 +16,19 @@
  *            registered as a whole; to the shapes that cross kinds of extents
  *
  * each with a device that writes and with one that only reads, which for "part"
- * has no more than a read-only mapping. Shapes at the edges of 2M entries are for
+ * has no more than a read-only mapping. Shapes at the edges of 2M entries are
+ * for
  *
  *   large    2M of blocks that CPU and IOMMU map as one, and pages beside them
  *   inside   pages within 2M of blocks that the CPU maps as one
  *
- * and the operations that free or move blocks, or could drop entries. Freed blocks
- * are given to another file in
+ * and the operations that free or move blocks, or could drop entries. Freed
+ * blocks are given to another file in
  *
  *   victim   a file of data that is large enough for its blocks to be wanted
  *
- * Then random sequences of operations. One that fails is made as short as it can
- * be, and printed as --replay takes it.
+ * Then random sequences of operations. A sequence that fails is made as short
+ * as possible, and printed as --replay takes it.
  */
 
 #include <errno.h>
@@ -336,7 +337,7 @@ static void run_large(const struct op_type *type, bool possible)
 			type, large_shapes[i].a, large_shapes[i].b
 		};
 		for (pin = 1; pin >= 0; pin--) {
-			/* It takes its time: the first for both, then in turn */
+			/* Runs take long: both pins for the first shape only */
 			if (n && pin == n % 2)
 				continue;
 			sequence.write_pin = pin;
@@ -500,7 +501,7 @@ static void random_sequence(struct sequence *sequence, const bool *supported)
 	}
 }
 
-/* What does the file system have? So that all steps are steps. */
+/* Leave out operations that the file system does not have */
 static void find_supported(bool *supported)
 {
 	struct sequence sequence = {
@@ -562,7 +563,7 @@ static void run_random(unsigned long steps, uint64_t seed)
 
 	find_supported(supported);
 	for (n = 0; done < steps; n++) {
-		/* A sequence of its own is a sequence of the seed */
+		/* A sequence follows from the seed and its number */
 		random_state = seed + n * 0x2545f4914f6cdd1d;
 		random_sequence(&sequence, supported);
 		ok = run(&sequence, &outcome);

@@ -56,7 +56,7 @@ FIXTURE_TEARDOWN(exchange)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-/* What the device writes is in none of the files, and not in their old blocks */
+/* The device writes to none of the files, and not to their old blocks */
 static void expect_unreachable(struct __test_metadata *_metadata,
 			       FIXTURE_DATA(exchange) * self,
 			       const struct extents *old)
@@ -78,7 +78,7 @@ static void expect_unreachable(struct __test_metadata *_metadata,
 	}
 }
 
-/* What xfs_fsr does: all extents, and refused only if it cannot be done */
+/* xfs_fsr swaps all extents of two files */
 TEST_F(exchange, swap_extents)
 {
 	struct region *region = &self->region;

@@ -2,9 +2,9 @@
 /*
  * Each allocation that registering or deregistering takes fails once, in turn,
  * as iommufd_fail_nth does it: the kernel counts the allocations of a task and
- * fails the nth. With CONFIG_DAX_RETARGET_TEST, so does each other step that can.
- * Then the error is one that says so, nothing is left behind, and the next try
- * works. What takes pages back must not fail at all.
+ * fails the nth. With CONFIG_DAX_RETARGET_TEST, each other step that can fail
+ * does so, too. The error is one for the fault, nothing is left behind, and the
+ * next try works. Operations that take pages back do not fail at all.
  *
  * Needs CONFIG_FAULT_INJECTION with CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC.
  */
@@ -106,8 +106,8 @@ static unsigned int steps_failed(void)
 }
 
 /*
- * What each failure leaves behind adds up to as many as there were failures;
- * what the kernel keeps for later does not.
+ * Leaks of single failures add up to as many as there were failures; memory
+ * that the kernel keeps for later does not.
  */
 static bool nothing_leaked(struct __test_metadata *_metadata,
 			   const struct leaks *before, unsigned long failures)
@@ -153,7 +153,7 @@ static void try_all(struct __test_metadata *_metadata,
 	bool happened;
 	int error;
 
-	/* What stays after the first time, such as lists of libraries */
+	/* The first time leaves something behind, such as lists of libraries */
 	mr = memory->how(self->bench.nic, memory->map, memory->len);
 	ASSERT_NE(NULL, mr);
 	nic_deregister(mr);
@@ -274,7 +274,7 @@ TEST_F(fail_nth, a_leak_is_noticed)
 	munmap(map, PAGE);
 }
 
-/* What a fault leaves undone must not keep the pages */
+/* A registration that failed on the way keeps no page */
 TEST_F(fail_nth, blocks_are_free_after_a_failure)
 {
 	struct stats before, now;
@@ -314,7 +314,7 @@ static bool may_fail_inside(int fd)
 
 	if (fstatfs(fd, &fs))
 		die("cannot stat the file system");
-	/* ext4 calls that damage and marks itself, which later tests would find */
+	/* ext4 marks itself as damaged, and later tests would find the mark */
 	return fs.f_type == XFS_SUPER_MAGIC;
 }
 
@@ -342,7 +342,7 @@ static int do_step(enum step step, struct region *region)
 	}
 }
 
-/* Hooks, and the end of a region: they reserve what they need, and do not fail */
+/* Hooks, and the end of a region, have reserved all they need */
 TEST_F(fail_nth, taking_back_does_not_fail)
 {
 	static const long taken[NR_STEPS] = { 8, PAGES - 4, 0 };

@@ -14,18 +14,18 @@
  *              writes; keeps deleted files registered
  *
  * The first two sync what they did and then promise it, a line each, to another
- * machine: it reads the output, and keeps its power. Files have numbers that are
- * never used again, which are their names as well:
+ * machine: it reads the output, and keeps its power. Files have numbers that
+ * are never used again, which are their names as well:
  *
  *   record FILE PAGE          the device's record is in this page
  *   file FILE PAGES           this is the file: D is a page with the device's
  *                             record, 0 one of zeros
  *   gone FILE                 no such file any more
  *
- * What was promised is not touched again. But blocks change hands all the time:
- * data that a device wrote to one file and that is found in another is an error
- * too. The device has reached blocks that left its file, or the file system
- * gave them away too early.
+ * Promised data is not touched again. But blocks change hands all the time.
+ * Data that a device wrote to one file and that is in another is an error, too:
+ * the device has reached blocks that left its file, or the file system gave
+ * them away too early.
  *
  * With DAX_RETARGET_NO_SYNC set, work promises without having synced.
  */
@@ -53,7 +53,7 @@
 #define MAX_WINDOW	4UL		/* pages of its regions, at most */
 #define MAX_SHAPED	16UL		/* pages of a shaper's file, at most */
 #define WRECKED		32UL		/* pages of a wrecker's file */
-#define KEPT		4U		/* regions that outlive the work on them */
+#define KEPT		4U		/* regions that outlive their work */
 
 /* A process that works */
 struct worker {
@@ -134,7 +134,7 @@ static void open_region(struct worker *worker, struct region *region, int fd,
 		die("cannot register");
 }
 
-/* So that files are registered at the cut that nobody works on */
+/* At the cut, files are registered that no process works on */
 static void keep_region(struct worker *worker, const struct region *region)
 {
 	struct region *slot = &worker->kept[worker->nr_kept++ % KEPT];
@@ -242,7 +242,7 @@ static void shape_file(struct worker *worker, int fd, char *pages)
 		pages[first] = 0;
 		break;
 	case 1:
-		/* What comes back is not what was there */
+		/* A page that comes back is one of zeros */
 		if (ftruncate(fd, first * PAGE) || ftruncate(fd, end * PAGE))
 			die("cannot truncate");
 		memset(pages + first, '0', end - first);
@@ -271,7 +271,7 @@ static void new_file(struct worker *worker)
 	write_records(worker, &region, file);
 	memset(pages, 'D', nr_pages);
 	shape_file(worker, fd, pages);
-	/* What it writes to pages that are gone must not come back either */
+	/* Data that it writes to pages that are gone does not come back */
 	write_records(worker, &region, file);
 
 	sync_fd(fd);
@@ -444,7 +444,7 @@ static int work(unsigned int boot, unsigned int seed)
 	if (pipe(ready))
 		die("no pipe");
 	for (i = 0; i < ARRAY_SIZE(jobs); i++) {
-		/* These sync as they like, and everything with it */
+		/* Wreckers sync as they like, and the others with it */
 		if (no_sync && jobs[i] == wreck_files)
 			continue;
 		switch (fork()) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Regions beyond 4 GiB, which is where the DMA API may have to pad: a device's
- * segment boundary is usually there, and what it puts in between is whatever
- * memory lies behind. For a file that would be another file.
+ * Regions beyond 4 GiB. A device's segment boundary is usually there, and the
+ * DMA API may pad up to it, with the memory that lies behind a run. Behind a
+ * run of a file lies another file.
  *
- * It takes no file of 4 GiB. The region is of one small file mapped again and
- * again, with another one, or memory, where it matters.
+ * The region needs no file of 4 GiB. It is one small file mapped again and
+ * again, with another file, or memory, at the boundary.
  */
 
 #include <errno.h>
@@ -174,7 +174,7 @@ FIXTURE_SETUP(huge)
 	ASSERT_LE(0, self->memory);
 	ASSERT_EQ(0, ftruncate(self->memory, CHUNK));
 	map_pieces(self, variant->pieces);
-	/* Not to write back gigabytes that nobody wrote */
+	/* Write-back of gigabytes that nobody wrote would take minutes */
 	self->write_cache = write_cache_get(self->single.fd);
 	if (self->write_cache > 0)
 		write_cache_set(self->single.fd, 0);
@@ -245,8 +245,9 @@ static void check_page(struct __test_metadata *_metadata,
 }
 
 /*
- * What is before and behind a file's run, if it is not the other's run. If that
- * is wrong nothing is left to test: the kernel knows no more what is where.
+ * The device does not reach the memory before and behind a file's run, unless
+ * the other file's run is there. If it does, the rest cannot be tested: the
+ * kernel no longer knows which IOVA leads where.
  */
 static void check_neighbours(struct __test_metadata *_metadata,
 			     const struct file *file, const struct file *other)

@@ -2,8 +2,8 @@
 /*
  * Large entries: a page is punched out of a 2M run of blocks that CPU and IOMMU
  * map as one. Exactly that page is taken, its neighbours stay coherent in both
- * directions, and a peer that writes all of the run the whole time never meets a
- * gap.
+ * directions, and a peer that writes all of the run the whole time never meets
+ * a gap.
  */
 
 #include <errno.h>
@@ -91,7 +91,7 @@ FIXTURE_SETUP(largepage)
 	self->mr = nic_register(self->bench.nic, self->map, variant->size);
 	ASSERT_NE(NULL, self->mr);
 
-	/* It is what it should be, or the test were about small pages */
+	/* Without a large entry the test would be about small ones */
 	EXPECT_EQ(variant->tables, stat_read("table_pages") - tables);
 }
 
@@ -150,7 +150,7 @@ TEST_F(largepage, split_under_remote_writes)
 	unsigned long page;
 	int error;
 
-	/* A write to the page while it is split; what faults ends the traffic */
+	/* Writes go on during the split; a fault would end the traffic */
 	writer = writer_start(self->bench.nic, self->mr, 64, DEVICE);
 	ASSERT_EQ(0, writer_wait(writer, 1));
 	for (page = 0; page < 64; page += 8) {
@@ -186,8 +186,9 @@ static bool shares_blocks(int fd)
 }
 
 /*
- * While blocks are shared the CPU's entries for them say so, and go on to say so
- * when they are not any more. Of a large one only its first page has a place.
+ * The CPU's entries for shared blocks say that these are shared, and go on to
+ * say so when the blocks are not shared any more. A large entry has a place in
+ * the file for its first page only.
  */
 TEST_F(largepage, entry_noted_as_shared_is_pinned)
 {
@@ -206,7 +207,7 @@ TEST_F(largepage, entry_noted_as_shared_is_pinned)
 		*(volatile char *)(self->map + at);
 	close(clone);
 	file_unlink("clone");
-	/* XFS frees blocks in the background; before, they would be copied */
+	/* XFS frees the blocks of the clone in the background */
 	while (shares_blocks(self->fd) && now_ms() < end)
 		sleep_ms(10);
 	ASSERT_FALSE(shares_blocks(self->fd));

@@ -28,7 +28,7 @@
 /* Bytes of a page that tests let the device write: emulated DMA is slow */
 #define PROBE		64
 
-/* An emulated machine takes its time; nothing waits longer for anything */
+/* An emulated machine takes its time; no test waits longer for anything */
 #define PATIENCE_MS	60000
 
 void __noreturn __printf(1, 2) die(const char *fmt, ...);
@@ -38,8 +38,9 @@ void sleep_ms(unsigned int ms);
 /* lib_file.c: content */
 
 /*
- * The writer of something. Each 8 bytes hold it and the position they were meant
- * for, so that a stray write names its origin. ZERO is for holes.
+ * The writer of some data. Each 8 bytes of the data hold the writer and the
+ * position that they are meant for, so that a stray write names its origin.
+ * ZERO is for holes.
  */
 enum writer_id {
 	ZERO,
@@ -106,6 +107,8 @@ struct nic {
 	int gid_index;
 };
 
+#define CONN_DEPTH	16	/* requests in flight */
+
 /* A pair of connected queue pairs of one NIC, one of which is "remote" */
 struct conn {
 	struct nic *nic;
@@ -138,6 +141,10 @@ void nic_deregister(struct ibv_mr *mr);
 
 struct conn *conn_open(struct nic *nic);
 void conn_close(struct conn *conn);
+int conn_post(struct conn *conn, const struct ibv_mr *mr, uintptr_t addr,
+	      const struct ibv_mr *local, void *buf, size_t len,
+	      enum ibv_wr_opcode opcode);
+int conn_complete(struct conn *conn);
 int conn_write(struct conn *conn, struct ibv_mr *mr, uint64_t pos,
 	       const void *buf, size_t len);
 int conn_read(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
@@ -158,7 +165,7 @@ struct stats {
 	long pins, files, pages_pinned, scratch_pages, table_pages;
 };
 
-/* What nobody should have more of after a failure than before */
+/* Things of which a failure leaves none behind */
 enum leak {
 	LEAK_PAGE_PINS,
 	LEAK_IOMMU_PAGES,	/* page tables and more */
@@ -179,8 +186,9 @@ void stats_read(struct stats *stats);
 bool stats_wait(const struct stats *before, struct stats *now);
 
 /*
- * Switches of CONFIG_DAX_RETARGET_TEST, such as "break/NAME", which leaves a step
- * out, and "delay_ms/NAME", which holds a window open until it is written to again.
+ * Switches of CONFIG_DAX_RETARGET_TEST, such as "break/NAME", which leaves a
+ * step out, and "delay_ms/NAME", which holds a window open until it is written
+ * to again.
  */
 const char *switches_missing(void);
 void switch_write(const char *name, unsigned int value);
@@ -264,6 +272,8 @@ void region_close(struct region *region);
 long first_incoherent_page(struct bench *bench, struct ibv_mr *mr,
 			   unsigned long mr_page, int fd,
 			   unsigned long file_page, unsigned long nr);
+long victim_disclosure(struct bench *bench, struct ibv_mr *mr,
+		       unsigned long first, unsigned long nr);
 
 /* Windows stay open for so long, unless they are closed */
 #define WINDOW_MS	60000

@@ -122,9 +122,9 @@ int folder_open(void)
 /**
  * folder_sync - have what was deleted be free, and all be on the medium
  *
- * XFS frees in the background, and waits for that when it is asked to free what
- * files have beyond their end: of none here, as none is so large. Without the
- * permission to ask, the background is not waited for.
+ * XFS frees blocks in the background. A request to free blocks behind the end
+ * of files waits for that, and here it frees none, as no file is so large.
+ * Without the permission for the request, nothing is waited for.
  */
 void folder_sync(void)
 {
@@ -146,10 +146,10 @@ void folder_sync(void)
 /**
  * folder_rest - have the file system do nothing any more
  *
- * XFS passes over an allocation group that somebody has locked, be it to free
- * what was deleted, or to write it: files that should be neighbours would not be.
- * To be called before these are made. Frozen, a file system has nothing left to
- * do; that takes as long as many a test, so it is not for all of them.
+ * XFS passes over an allocation group that is locked, be it to free blocks or
+ * to write them, and new files that should be neighbours would not be. A frozen
+ * file system has nothing left to do. To freeze it takes as long as many a
+ * test, so not all tests do it. They do so before they make the files.
  */
 void folder_rest(void)
 {
@@ -266,7 +266,7 @@ void file_unlink(const char *name)
 	close(dir);
 }
 
-/* Is it mapped to persistent memory itself, not to a page cache? */
+/* Are mappings of the file persistent memory itself, and no page cache? */
 bool file_is_dax(int fd)
 {
 	struct statx info;
@@ -313,7 +313,7 @@ void *file_map(int fd, uint64_t pos, size_t len)
 	return map;
 }
 
-/* At an address that is a multiple of @align */
+/* As file_map(), at an address that is a multiple of @align */
 void *file_map_aligned(int fd, uint64_t pos, size_t len, size_t align)
 {
 	char *map, *hole;
@@ -373,7 +373,7 @@ uint64_t extents_size(const struct extents *extents)
 	return size;
 }
 
-/* How many bytes of the device are in both? */
+/* How many bytes of the device do two files share? */
 uint64_t extents_shared(const struct extents *a, const struct extents *b)
 {
 	uint64_t shared = 0, begin, end;
@@ -394,7 +394,7 @@ uint64_t extents_shared(const struct extents *a, const struct extents *b)
 	return shared;
 }
 
-/* Of memory that is mapped; 0 if it cannot be told */
+/* The physical address of mapped memory; 0 if the kernel does not tell it */
 uint64_t physical_address(const void *addr)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY);
@@ -411,7 +411,7 @@ uint64_t physical_address(const void *addr)
 	return (entry & ((1ULL << 55) - 1)) * PAGE;
 }
 
-/* Where the device has a range, if in one piece without holes; else 0 */
+/* Where on the device a range of a file is, if it is one piece; else 0 */
 static uint64_t contiguous_at(int fd, uint64_t pos, size_t len)
 {
 	struct extents extents;
@@ -522,8 +522,8 @@ void leave_little_space(size_t left)
 /**
  * victim_create - make a file that is to be given another's blocks
  *
- * File systems look for space near what a file has, so that is where it should
- * be: to be called right before the other file is created.
+ * File systems look for space near the blocks that a file has. So call this
+ * right before the other file is created, and the two are neighbours.
  *
  * Return: the file
  */
@@ -549,7 +549,7 @@ size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 	size_t size = VICTIM_SEED;
 	struct extents have;
 
-	/* XFS gives its last free blocks to no file: let them be others than @want */
+	/* XFS gives its last free blocks to no file: not those of @want */
 	folder_sync();
 	*got = 0;
 	while (*got < need && !posix_fallocate(fd, size, 16 * PAGE)) {
@@ -561,7 +561,7 @@ size_t victim_grow(int fd, const struct extents *want, uint64_t *got)
 	return size;
 }
 
-/* Where the victim is first not what it should be, or -1; says by whose hand */
+/* The first wrong byte of the victim, or -1; prints the writer that it names */
 off_t victim_damage(int fd, size_t size)
 {
 	off_t damage = file_find_difference(fd, 0, size, VICTIM);

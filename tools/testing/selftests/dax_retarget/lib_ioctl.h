@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What file systems take by ioctl() and several tests use. The kernel exports no
- * header that has it; the names are its own.
+ * Requests of file systems that several tests make by ioctl(). The kernel
+ * exports no header for them; the names are those of the kernel.
  */
 #ifndef _DAX_RETARGET_LIB_IOCTL_H
 #define _DAX_RETARGET_LIB_IOCTL_H

@@ -177,8 +177,9 @@ const char *translations_missing(void)
 }
 
 /*
- * A line is an IOVA's page number, behind a bar the entries on the way to its
- * page, the leaf last. How many there are tells the size of the leaf.
+ * A line is the page number of an IOVA and, behind a bar, the entries on the
+ * way to its page, the leaf last. The number of entries tells the size of the
+ * leaf.
  */
 static bool line_leads_to(const char *line, uint64_t phys, size_t len,
 			  struct translation *found)
@@ -206,7 +207,7 @@ static bool line_leads_to(const char *line, uint64_t phys, size_t len,
 	return begin < phys + len && phys < begin + size;
 }
 
-/* May a device reach a range of physical memory, with or without us knowing? */
+/* Does any entry of any IOMMU lead to a range of physical memory? */
 bool translation_leads_to(uint64_t phys, size_t len,
 			  struct translation *translation)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The file system under the tests of DAX retarget as a whole: how it is mounted,
- * how to mount it again, and what is in its blocks, of whatever file they are.
+ * The file system under the tests of DAX retarget as a whole: how it is
+ * mounted, how to mount it again, and what is in its blocks, of whatever file
+ * they are.
  */
 
 #include <errno.h>
@@ -63,7 +64,7 @@ const char *mount_find(struct mount_info *info)
 	return found ? NULL : "the folder is not a mount point";
 }
 
-/* NULL, or why a test does not do @what, which others on the machine may notice */
+/* NULL, or why a test must not do @what, which affects the whole machine */
 const char *permission_missing(const char *variable, const char *what)
 {
 	static char why[128];
@@ -131,7 +132,7 @@ unsigned long device_find_writer(const struct mount_info *info,
 				 enum writer_id id)
 {
 	static char page[PAGE] __attribute__((aligned(4096)));
-	/* The block device has a page cache, which knows nothing of the device */
+	/* Around the page cache, which does not notice what devices write */
 	int fd = open(info->source, O_RDONLY | O_DIRECT);
 	unsigned long found = 0;
 	unsigned int i;

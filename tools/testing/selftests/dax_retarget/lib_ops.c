@@ -202,7 +202,7 @@ static long run_fallocate_read_only(const struct op_type *type,
 	return ret;
 }
 
-/* More than any device here has; some file systems keep what they got */
+/* A request for more blocks than there are; some file systems keep a part */
 static long run_fallocate_too_much(const struct op_type *type,
 				   struct side *side, uint64_t a, uint64_t b)
 {
@@ -311,7 +311,7 @@ static long run_write(const struct op_type *type, struct side *side, uint64_t a,
 	return write_all(side->fd, a, b);
 }
 
-/* In whole blocks: DAX, which has no such rule, would take less */
+/* In whole blocks, as O_DIRECT wants them; DAX would take less */
 static long run_write_direct(const struct op_type *type, struct side *side,
 			     uint64_t a, uint64_t b)
 {
@@ -602,7 +602,7 @@ static long run_drop_caches(const struct op_type *type, struct side *side,
 	return drop_caches('0' + type->mode);
 }
 
-/* Nobody has the file open: may its inode go? */
+/* No process has the file open, so the kernel may evict its inode */
 static long run_drop_caches_closed(const struct op_type *type,
 				   struct side *side, uint64_t a, uint64_t b)
 {
@@ -736,7 +736,7 @@ const struct op_type *op_find(const char *name)
 	return NULL;
 }
 
-/* Does the file system know it? Answers for what fallocate() does */
+/* Does the file system know an operation? Of fallocate() this can be asked */
 bool op_possible(const struct op_type *type)
 {
 	return type->run != run_fallocate || folder_can(type->mode);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Whatever a process can do to a file that may move its blocks, or its pages, or
- * that should not: one table, for tests that do the same to several files.
+ * One table of file operations, of those that move blocks or pages of a file,
+ * and of those that should not. Tests name an operation, and do it to one file
+ * by op_apply(), or to several sides by op_run().
  */
 #ifndef _DAX_RETARGET_LIB_OPS_H
 #define _DAX_RETARGET_LIB_OPS_H
@@ -17,7 +18,7 @@ struct side {
 	int dir;		/* folder of the file */
 	int fd;			/* -1 when it was closed for good */
 	bool swapped;		/* with the boot loader's file */
-	void *map;		/* a mapping that an operation may close, or NULL */
+	void *map;		/* that an operation may close; or NULL */
 	size_t map_len;
 };
 
@@ -31,7 +32,7 @@ enum op_arguments {
 	OP_RANGE,		/* a: first byte, b: number of bytes */
 };
 
-#define OP_FREES	0x1	/* blocks leave the file, or their place in it */
+#define OP_FREES	0x1	/* blocks leave the file, or their place */
 #define OP_LAST		0x2	/* there is no file afterwards */
 #define OP_SLOW		0x4	/* or loud for the rest of the machine */
 
@@ -42,7 +43,7 @@ struct op_type {
 	enum op_arguments arguments;
 	int mode;		/* of fallocate(), advice, ... */
 	unsigned int flags;
-	int refused;		/* errno that a pinned DAX file may give instead */
+	int refused;		/* errno that a pinned file may give */
 	unsigned int weight;	/* among random operations */
 };
 

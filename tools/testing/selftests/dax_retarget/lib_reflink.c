@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reflinks for the tests of DAX retarget: make two files share blocks, give each
- * its own again, and look whether a block moved, or a device writes to the clone.
+ * Reflinks for the tests of DAX retarget: make two files share blocks, give
+ * each its own again, and look whether a block moved, or a device writes to the
+ * clone.
  */
 
 #include <errno.h>
@@ -66,7 +67,7 @@ uint64_t bytes_moved(int fd, uint64_t pos, size_t len,
 	return moved;
 }
 
-/* Does the device, writing to one file, write to the first bytes of @fd? Says so */
+/* Does the device write to @fd through a region of another file? Says so */
 bool device_writes_clone(struct bench *bench, struct ibv_mr *mr, int fd,
 			 size_t len)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Blocks that two files share, and whether a device reaches one through the other.
+ * Blocks that two files share, and whether a device reaches one through the
+ * other.
  */
 #ifndef _DAX_RETARGET_LIB_REFLINK_H
 #define _DAX_RETARGET_LIB_REFLINK_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What most tests of DAX retarget begin and end with: a NIC, and files that are
- * registered with it.
+ * The fixtures of the tests of DAX retarget: a NIC, files that are registered
+ * with it, and threads that the kernel holds up while they register.
  */
 
 #include <errno.h>
@@ -196,6 +196,28 @@ long first_incoherent_page(struct bench *bench, struct ibv_mr *mr,
 	return -1;
 }
 
+/* The first page of a range that the device reads from the victim, or -1 */
+long victim_disclosure(struct bench *bench, struct ibv_mr *mr,
+		       unsigned long first, unsigned long nr)
+{
+	uint64_t buf[PROBE / 8];
+	unsigned long i;
+	int error;
+
+	for (i = first; i < first + nr; i++) {
+		error = conn_read(bench->conn, mr, i * PAGE, buf, PROBE);
+		if (error)
+			die("the device cannot read page %lu: %s", i,
+			    conn_error(error));
+		if (!written_by(buf, VICTIM))
+			continue;
+		printf("# VICTIM DISCLOSED: page %lu reads as %s\n", i,
+		       describe(buf));
+		return i;
+	}
+	return -1;
+}
+
 /* End all windows at once, and open none any more */
 void windows_close(void)
 {
@@ -236,11 +258,11 @@ static void region_thread_start(struct region_thread *thread,
 }
 
 /**
- * region_register_begin - have a thread register a region, and stop on the way
+ * region_register_begin - have a thread register a region, with a stop
  * @thread: with the region, and how much of it to register
  * @ms: how long its pages stay pinned and not mapped
  *
- * Returns when the pages are pinned, or when the thread is done against the odds.
+ * Returns when the pages are pinned, or when the thread is done too early.
  */
 void region_register_begin(struct region_thread *thread, unsigned int ms)
 {
@@ -253,7 +275,7 @@ void region_register_begin(struct region_thread *thread, unsigned int ms)
 }
 
 /**
- * region_deregister_begin - have a thread deregister a region, and stop on the way
+ * region_deregister_begin - have a thread deregister a region, with stops
  * @thread: with the region
  * @ms: how long its pin stays unmapped in the index, and how long out of it
  *

@@ -49,7 +49,7 @@ static void remove_probes(void)
 		fclose(f);
 }
 
-/* Begin with an empty trace of no event; false if the kernel cannot be traced */
+/* Begin with an empty trace of no event; false if there is no tracing */
 bool trace_open(void)
 {
 	trace_close();

@@ -46,7 +46,6 @@
 #define TOKEN_AT	2048			/* within a page */
 #define MARGIN		1000			/* of a page not registered */
 #define CONNS		2			/* keep the engine busy */
-#define DEPTH		16
 
 /* A file, with what is known of its pages in the region */
 struct twin {
@@ -233,43 +232,17 @@ const char *twins_file_system(void)
 static void transfer(struct twin *twin, int n, enum ibv_wr_opcode opcode,
 		     uintptr_t addr, void *buf, size_t len)
 {
-	struct ibv_sge sge = {
-		.addr = (uintptr_t)buf,
-		.length = len,
-		.lkey = inbox_mr->lkey,
-	};
-	struct ibv_send_wr wr = {
-		.sg_list = &sge,
-		.num_sge = 1,
-		.opcode = opcode,
-		.send_flags = IBV_SEND_SIGNALED,
-		.wr.rdma = {
-			.remote_addr = addr,
-			.rkey = twin->mr->rkey,
-		},
-	}, *bad;
-
-	if (opcode == IBV_WR_RDMA_WRITE)
-		wr.send_flags |= IBV_SEND_INLINE;
-	if (ibv_post_send(conns[n]->qp, &wr, &bad))
+	if (conn_post(conns[n], twin->mr, addr, inbox_mr, buf, len, opcode))
 		die("cannot post a request");
 }
 
 static void wait_for(struct twin *twin, int n)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
-	struct ibv_wc wc;
-	int nr;
+	int error = conn_complete(conns[n]);
 
-	while (!(nr = ibv_poll_cq(conns[n]->cq, 1, &wc))) {
-		if (now_ms() > end)
-			die("the device does not answer");
-		usleep(200);
-	}
-	if (nr < 0 || wc.status)
+	if (error)
 		die("the device cannot reach the file on %s: %s",
-		    twin->side.name,
-		    nr < 0 ? "no completion" : ibv_wc_status_str(wc.status));
+		    twin->side.name, conn_error(error));
 }
 
 /* The device writes a token to every @step-th page of the region */
@@ -282,7 +255,7 @@ static void device_write(struct twin *twin, unsigned int gen, unsigned long nr,
 
 	for (i = 0; i < nr; i += step) {
 		n = (n + 1) % CONNS;
-		if (pending[n] == DEPTH)
+		if (pending[n] == CONN_DEPTH)
 			wait_for(twin, n);
 		else
 			pending[n]++;
@@ -455,7 +428,7 @@ static int twin_create(struct twin *twin)
 	return fd;
 }
 
-/* Have the boot loader's file empty again: another file takes what it was given */
+/* Have the boot loader's file empty again: another file takes its blocks */
 static void empty_boot_loader(struct side *side)
 {
 	struct op swap = { .type = op_find("swap_boot") };
@@ -637,8 +610,8 @@ static void keep_content(struct twin *twin)
 }
 
 /*
- * Is nothing left of a page's content? Pages without any beforehand say nothing,
- * but a token is in each.
+ * Is nothing left of a page's content? Pages without any beforehand say
+ * nothing, but a token is in each.
  */
 static bool content_went(struct twin *twin, unsigned long page)
 {
@@ -842,7 +815,7 @@ static void check_victim(const struct sequence *sequence, int fd,
 
 /* Probes */
 
-/* What the device has just written: is it in the file's blocks, and no other? */
+/* Is what the device wrote last in the file's blocks, and in no other? */
 static void check_blocks(const struct layout *layout, unsigned int gen,
 			 struct outcome *outcome)
 {

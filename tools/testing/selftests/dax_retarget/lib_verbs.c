@@ -12,10 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib.h"
-
-#define DEPTH	16	/* requests in flight */
 
 #define ACCESS_ALL	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | \
 			 IBV_ACCESS_REMOTE_READ)
@@ -140,7 +139,7 @@ static struct ibv_qp *qp_create(struct conn *conn)
 		.recv_cq = conn->cq,
 		.qp_type = IBV_QPT_RC,
 		.cap = {
-			.max_send_wr = DEPTH,
+			.max_send_wr = CONN_DEPTH,
 			.max_recv_wr = 1,
 			.max_send_sge = 1,
 			.max_recv_sge = 1,
@@ -204,7 +203,7 @@ struct conn *conn_open(struct nic *nic)
 	struct conn *conn = calloc(1, sizeof(*conn));
 
 	conn->nic = nic;
-	conn->cq = ibv_create_cq(nic->ctx, 2 * DEPTH, NULL, NULL, 0);
+	conn->cq = ibv_create_cq(nic->ctx, 2 * CONN_DEPTH, NULL, NULL, 0);
 	if (!conn->cq)
 		die("no completion queue");
 	conn->qp = qp_create(conn);
@@ -238,13 +237,26 @@ const char *conn_error(int error)
 	return error < 0 ? strerror(-error) : ibv_wc_status_str(error);
 }
 
-static int post(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
-		size_t len, enum ibv_wr_opcode opcode)
+/**
+ * conn_post - have the peer read or write, and do not wait
+ * @conn: connection, which has room for CONN_DEPTH requests
+ * @mr: the region
+ * @addr: where in it
+ * @local: region of @buf
+ * @buf: what to write, or where to put what is read
+ * @len: how much
+ * @opcode: an RDMA read or write
+ *
+ * Return: 0 or a negative errno
+ */
+int conn_post(struct conn *conn, const struct ibv_mr *mr, uintptr_t addr,
+	      const struct ibv_mr *local, void *buf, size_t len,
+	      enum ibv_wr_opcode opcode)
 {
 	struct ibv_sge sge = {
 		.addr = (uintptr_t)buf,
 		.length = len,
-		.lkey = conn->page_mr->lkey,
+		.lkey = local->lkey,
 	};
 	struct ibv_send_wr wr = {
 		.sg_list = &sge,
@@ -252,7 +264,7 @@ static int post(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
 		.opcode = opcode,
 		.send_flags = IBV_SEND_SIGNALED,
 		.wr.rdma = {
-			.remote_addr = (uintptr_t)mr->addr + pos,
+			.remote_addr = addr,
 			.rkey = mr->rkey,
 		},
 	}, *bad;
@@ -263,8 +275,8 @@ static int post(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
 	return -ibv_post_send(conn->qp, &wr, &bad);
 }
 
-/* Wait for the next completion */
-static int complete_one(struct conn *conn)
+/* Wait for the next completion: 0, or an error as conn_error() describes it */
+int conn_complete(struct conn *conn)
 {
 	uint64_t end = now_ms() + PATIENCE_MS;
 	struct ibv_wc wc;
@@ -273,11 +285,19 @@ static int complete_one(struct conn *conn)
 	while (!(nr = ibv_poll_cq(conn->cq, 1, &wc))) {
 		if (now_ms() > end)
 			return -ETIMEDOUT;
-		sleep_ms(1);
+		usleep(200);
 	}
 	if (nr < 0)
 		return -EIO;
 	return wc.status;
+}
+
+/* With the connection's own page, or with what is so short that it is copied */
+static int post(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
+		size_t len, enum ibv_wr_opcode opcode)
+{
+	return conn_post(conn, mr, (uintptr_t)mr->addr + pos, conn->page_mr,
+			 buf, len, opcode);
 }
 
 /**
@@ -297,7 +317,7 @@ int conn_write(struct conn *conn, struct ibv_mr *mr, uint64_t pos,
 
 	memcpy(conn->page, buf, len);
 	ret = post(conn, mr, pos, conn->page, len, IBV_WR_RDMA_WRITE);
-	return ret ?: complete_one(conn);
+	return ret ?: conn_complete(conn);
 }
 
 /**
@@ -318,7 +338,7 @@ int conn_read(struct conn *conn, struct ibv_mr *mr, uint64_t pos, void *buf,
 	memset(conn->page, 0xee, len);
 	ret = post(conn, mr, pos, conn->page, len, IBV_WR_RDMA_READ);
 	if (!ret)
-		ret = complete_one(conn);
+		ret = conn_complete(conn);
 	memcpy(buf, conn->page, len);
 	return ret;
 }
@@ -341,7 +361,7 @@ int conn_write_pages(struct conn *conn, struct ibv_mr *mr, unsigned long first,
 	int ret = 0, error;
 
 	while (done < nr) {
-		while (!ret && posted < nr && posted - done < DEPTH) {
+		while (!ret && posted < nr && posted - done < CONN_DEPTH) {
 			uint64_t pos = (first + posted) * PAGE;
 
 			fill(probe, PROBE, id, pos);
@@ -353,7 +373,7 @@ int conn_write_pages(struct conn *conn, struct ibv_mr *mr, unsigned long first,
 		}
 		if (done == posted)
 			break;
-		error = complete_one(conn);
+		error = conn_complete(conn);
 		if (!ret)
 			ret = error;
 		if (error == -ETIMEDOUT)

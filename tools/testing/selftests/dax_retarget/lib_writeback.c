@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A witness of what is durable: a probe on the kernel's function that writes
- * back CPU caches tells for which memory it is called, and one on the NVDIMM
- * driver's, when the medium is told to keep what it was given.
+ * A witness of what is durable. A probe on the kernel's function that writes
+ * back CPU caches tells for which memory the kernel calls it. Another probe, on
+ * a function of the NVDIMM driver, tells when the medium is flushed.
  */
 
 #include <fcntl.h>
@@ -31,7 +31,7 @@ static void write_cache_path(int fd, char *path, size_t size)
 		 major(st.st_dev), minor(st.st_dev));
 }
 
-/* Has the memory under a file to be written back? -1 if the kernel won't say */
+/* Does memory under a file need write-back? -1 if the kernel does not say */
 int write_cache_get(int fd)
 {
 	char path[128];
@@ -59,8 +59,9 @@ void write_cache_set(int fd, int value)
 }
 
 /*
- * Memory of a page that is dirty for the CPU is written back when its file is
- * synced: where the kernel says it is, less where it really is.
+ * Sync a file with one dirty page, and see its memory written back. The direct
+ * map is the difference between the kernel's address of the page and the
+ * physical one.
  */
 static bool find_direct_map(void)
 {

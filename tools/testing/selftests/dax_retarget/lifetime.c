@@ -51,7 +51,7 @@ TEST_F(lifetime, outlives_mapping_and_descriptor)
 	close(fd);
 }
 
-/* Nothing but the pin knows the file: it must not leave memory for that */
+/* Only the pin knows the file, and its inode stays in memory */
 TEST_F(lifetime, outlives_memory_pressure)
 {
 	struct region *region = &self->region;

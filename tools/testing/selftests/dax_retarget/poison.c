@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory fails under a pin. Nothing is taken from a device for that: scratch in
- * place of the page would turn an error that is detected into zeros that are
- * not. But it is announced, once for each pin that reaches the page; and the page
- * can leave the file like any other.
+ * Memory fails under a pin. The device keeps the page: scratch in its place
+ * would turn an error that is detected into zeros that are not. But the failure
+ * is announced, once for each pin that reaches the page, and the page can leave
+ * the file like any other.
  *
  * Errors are injected, and a page that failed keeps the mark until its
  * namespace is made anew: only if DAX_RETARGET_POISON is in the environment.
@@ -78,7 +78,7 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 	sigbus_at = info->si_addr;
 }
 
-/* Does the process that finds the error get to know, as ever? */
+/* The process that meets the error gets SIGBUS, as without pins */
 static int be_the_finder(FIXTURE_DATA(poison) * self)
 {
 	struct sigaction action = {
@@ -139,7 +139,7 @@ static unsigned int nr_events(unsigned long index, uint64_t phys)
 	return nr;
 }
 
-/* Are these pages of the region still the file's? Returns a page, or -1 */
+/* The first of some pages of the region that is not the file's, or -1 */
 static long incoherent(FIXTURE_DATA(poison) * self, int fd, unsigned long first,
 		       unsigned long end)
 {
@@ -147,7 +147,7 @@ static long incoherent(FIXTURE_DATA(poison) * self, int fd, unsigned long first,
 				     self->pos / PAGE + first, end - first);
 }
 
-/* What must be true right after the page failed */
+/* The failure is announced, and no device lost the page */
 static void check_failed(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(poison) * self, int fd, long pins)
 {
@@ -160,7 +160,7 @@ static void check_failed(struct __test_metadata *_metadata,
 		TH_LOG("the error is masked");
 	if (translations_visible())
 		EXPECT_TRUE(translation_leads_to(self->phys, PAGE, &found));
-	/* To a device the error is only injected: it works as before */
+	/* The error is injected: a device can use the memory as before */
 	EXPECT_EQ(-1, incoherent(self, fd, self->first, self->end));
 }
 
@@ -194,7 +194,7 @@ static void take_it(struct __test_metadata *_metadata,
 	EXPECT_EQ(-1, incoherent(self, fd, self->bad + 1, self->end));
 }
 
-/* Nobody maps the file: the kernel gets to know the pin by the frame alone */
+/* No process maps the file: the kernel finds the pin by the frame alone */
 TEST_F(poison, of_unmapped_file)
 {
 	int fd;
@@ -207,7 +207,7 @@ TEST_F(poison, of_unmapped_file)
 	close(fd);
 }
 
-/* Its 511 neighbours are of the same DAX entry, which goes with it */
+/* The 511 neighbours have the same DAX entry, which goes with the page */
 TEST_F(poison, of_page_within_2m)
 {
 	struct region *region = &self->region;
@@ -302,7 +302,7 @@ TEST_F(poison, of_page_in_several_regions)
 	take_it(_metadata, self, region->fd);
 }
 
-/* A page that left the file is no pin's any more, whatever becomes of it */
+/* The failure of a page that left the file is announced to no pin */
 TEST_F(poison, of_page_that_was_taken)
 {
 	struct region *region = &self->region;

@@ -75,8 +75,8 @@ FIXTURE_SETUP(quota)
 	if (!quota_get(&self->mount, PINNED_USER, &quota))
 		SKIP(return, "the file system is not mounted with user quota");
 	/*
-	 * Root may exceed a limit, unless it is told not to; and a NIC that is
-	 * open is of no use to other credentials
+	 * With this capability root may exceed a limit. A NIC is of use only to
+	 * the credentials that opened it, so give the capability up before.
 	 */
 	capability_set(CAP_SYS_RESOURCE, false);
 	SKIP_IF(return, bench_open(&self->bench));
@@ -96,7 +96,7 @@ FIXTURE_TEARDOWN(quota)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-/* The same as for a file that no device knows */
+/* The usage is the same as of a file that no device knows */
 TEST_F(quota, counts_what_is_freed)
 {
 	static const struct {
@@ -191,7 +191,7 @@ TEST_F(quota, refused_write_takes_nothing)
 	EXPECT_EQ(EDQUOT, errno);
 	EXPECT_TRUE(store_fails((char *)region->map + FIRST * PAGE));
 
-	/* A region with a page that cannot be had: nothing of it is left */
+	/* A registration that fails for one page leaves nothing behind */
 	stats_read(&pinned);
 	mr = nic_register(self->bench.nic, region->map, LEN);
 	EXPECT_EQ(NULL, mr);

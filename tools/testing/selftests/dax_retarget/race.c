@@ -2,8 +2,8 @@
 /*
  * One core registers a file, another frees blocks of it, again and again with
  * other delays. In whatever order that happens, a page of the region is either
- * the file's afterwards or nobody's, and the new owner of the blocks keeps every
- * byte.
+ * the file's afterwards or nobody's, and the new owner of the blocks keeps
+ * every byte.
  *
  * DAX_RETARGET_RACES in the environment is how many times (default 20).
  */
@@ -40,7 +40,7 @@ FIXTURE_VARIANT(race)
 {
 	const char *op;
 	uint64_t a, b;		/* its arguments */
-	unsigned long may_go;	/* pages from FIRST on that may lose their block */
+	unsigned long may_go;	/* pages behind FIRST that may be taken */
 	bool shortens;		/* for a moment, the file ends before FIRST */
 };
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device writes to a medium without asking the file system, so a file system
- * that devices can write to is not remounted read-only, as one with a file that
- * is open for writing is not. Devices that only read are no hindrance, and
- * neither is a mount that is read-only while the file system is not.
+ * A device writes to a medium without asking the file system. So a file system
+ * that devices can write to is not remounted read-only, like one with a file
+ * that is open for writing. Devices that only read do not hinder it. A mount
+ * can be read-only at any time, while the file system is not.
  *
- * A freeze is not refused, as it is short. Devices go on writing: a program that
- * takes a snapshot of persistent memory has to stop them itself.
+ * A freeze is not refused, as it is short. Devices go on writing: a program
+ * that takes a snapshot of persistent memory has to stop them itself.
  *
  * Remounts the folder that is tested: only if DAX_RETARGET_UMOUNT is in the
  * environment; with DAX_RETARGET_EMERGENCY, also all other file systems.
@@ -128,7 +128,7 @@ TEST_F(readonly, refused_with_write_pin)
 {
 	int log = log_open(), error;
 
-	/* A file that is open for writing would be refused for itself */
+	/* An open file would have the remount refused without any pin */
 	region_unmap(&self->region);
 	error = mount_change(&self->mount, MS_RDONLY);
 	EXPECT_EQ(EBUSY, error);
@@ -145,7 +145,7 @@ TEST_F(readonly, refused_with_write_pin)
 	EXPECT_EQ(0, mount_change(&self->mount, 0));
 }
 
-/* Not even one page of one file, and not of a pin that is yet to be mapped */
+/* One page of one file counts, and a pin that is not mapped yet does */
 TEST_F(readonly, refused_while_registering)
 {
 	struct region_thread thread = {
@@ -167,12 +167,26 @@ TEST_F(readonly, refused_while_registering)
 	EXPECT_EQ(0, mount_change(&self->mount, MS_RDONLY));
 }
 
+/* The device reads all pages as @id wrote them */
+static void expect_device_reads(struct __test_metadata *_metadata,
+				FIXTURE_DATA(readonly) * self,
+				enum writer_id id)
+{
+	uint64_t buf[PROBE / 8];
+	unsigned long i;
+
+	for (i = 0; i < PAGES; i++) {
+		ASSERT_EQ(0, conn_read(self->bench.conn, self->region.mr,
+				       i * PAGE, buf, PROBE));
+		EXPECT_EQ(-1, find_difference(buf, PROBE, id, i * PAGE))
+			TH_LOG("page %lu reads as %s", i, describe(buf));
+	}
+}
+
 /* A device that is told to read has a translation that lets it do no more */
 TEST_F(readonly, allowed_with_read_pin)
 {
 	struct region *region = &self->region;
-	uint64_t buf[PROBE / 8];
-	unsigned long i;
 
 	region_deregister(region);
 	region->mr = nic_register_read_only(self->bench.nic, region->map, LEN);
@@ -180,26 +194,16 @@ TEST_F(readonly, allowed_with_read_pin)
 	region_unmap(region);
 
 	ASSERT_EQ(0, mount_change(&self->mount, MS_RDONLY));
-	for (i = 0; i < PAGES; i++) {
-		ASSERT_EQ(0, conn_read(self->bench.conn, region->mr, i * PAGE,
-				       buf, PROBE));
-		EXPECT_EQ(-1, find_difference(buf, PROBE, FILLED, i * PAGE))
-			TH_LOG("page %lu reads as %s", i, describe(buf));
-	}
+	expect_device_reads(_metadata, self, FILLED);
 
 	ASSERT_EQ(0, mount_change(&self->mount, 0));
 	region->fd = file_open(region->name, O_RDWR);
 	file_fill(region->fd, 0, LEN, PROCESS);
-	for (i = 0; i < PAGES; i++) {
-		ASSERT_EQ(0, conn_read(self->bench.conn, region->mr, i * PAGE,
-				       buf, PROBE));
-		EXPECT_EQ(-1, find_difference(buf, PROBE, PROCESS, i * PAGE))
-			TH_LOG("page %lu reads as %s", i, describe(buf));
-	}
+	expect_device_reads(_metadata, self, PROCESS);
 	EXPECT_EQ(0, stat_read("pages_retargeted") - self->retargeted);
 }
 
-/* A write pin counts beside a read pin of the file, and beside pins of others */
+/* A write pin counts beside a read pin, and beside pins of other files */
 TEST_F(readonly, refused_until_last_write_pin_is_gone)
 {
 	struct region *region = &self->region, second;
@@ -219,7 +223,7 @@ TEST_F(readonly, refused_until_last_write_pin_is_gone)
 	nic_deregister(reader);
 }
 
-/* What was unlinked is of no file system any more */
+/* A device that writes to an unlinked file writes to no file system */
 TEST_F(readonly, allowed_when_pinned_file_is_gone)
 {
 	struct region *region = &self->region;
@@ -258,7 +262,7 @@ TEST_F(readonly, other_remounts_lose_nothing)
 	EXPECT_TRUE(nothing_lost(self));
 }
 
-/* This is of the mount, while others of the same file system stay writable */
+/* One mount is read-only, and others of the same file system are writable */
 TEST_F(readonly, bind_mount_is_not_the_file_system)
 {
 	char dir[] = "/tmp/dax_retarget.XXXXXX";
@@ -274,14 +278,25 @@ TEST_F(readonly, bind_mount_is_not_the_file_system)
 	EXPECT_TRUE(nothing_lost(self));
 }
 
+static void expect_device_wrote(struct __test_metadata *_metadata, int fd)
+{
+	unsigned long i;
+	uint64_t word;
+
+	for (i = 0; i < PAGES; i++) {
+		EXPECT_EQ(sizeof(word), pread(fd, &word, sizeof(word),
+					      i * PAGE));
+		EXPECT_TRUE(written_by(&word, DEVICE2))
+			TH_LOG("page %lu has %s", i, describe(&word));
+	}
+}
+
 TEST_F(readonly, freeze_does_not_stop_devices)
 {
 	struct region *region = &self->region;
 	int fd = file_open(region->name, O_RDONLY), dir = folder_open();
 	uint64_t start = now_ms(), took;
 	struct writer *writer;
-	uint64_t word;
-	unsigned long i;
 
 	writer = writer_start(self->bench.nic, region->mr, PAGES, DEVICE);
 	ASSERT_EQ(0, writer_wait(writer, 1));
@@ -292,21 +307,11 @@ TEST_F(readonly, freeze_does_not_stop_devices)
 	EXPECT_EQ(0, writer_stop(writer));
 	EXPECT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 0, PAGES,
 				      DEVICE2));
-	for (i = 0; i < PAGES; i++) {
-		EXPECT_EQ(sizeof(word), pread(fd, &word, sizeof(word),
-					      i * PAGE));
-		EXPECT_TRUE(written_by(&word, DEVICE2))
-			TH_LOG("page %lu has %s", i, describe(&word));
-	}
+	expect_device_wrote(_metadata, fd);
 	ASSERT_EQ(0, ioctl(dir, FITHAW, 0));
 	EXPECT_GT(2000, took);
 
-	for (i = 0; i < PAGES; i++) {
-		EXPECT_EQ(sizeof(word), pread(fd, &word, sizeof(word),
-					      i * PAGE));
-		EXPECT_TRUE(written_by(&word, DEVICE2))
-			TH_LOG("page %lu has %s", i, describe(&word));
-	}
+	expect_device_wrote(_metadata, fd);
 	close(fd);
 	close(dir);
 	EXPECT_TRUE(nothing_lost(self));
@@ -337,7 +342,7 @@ static bool is_read_only(const struct mount_info *mount)
 	return fs.f_flag & ST_RDONLY;
 }
 
-/* SysRq u does not ask, and remounts all that is on block devices */
+/* SysRq u remounts all that is on block devices, without asking */
 TEST_F(readonly, emergency_does_not_stop_devices)
 {
 	struct region *region = &self->region;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A pinned file shares no block with another: reflink and dedupe from it and to
- * it are refused as for a swap file, a copy that may be a reflink becomes a real
- * one, and a file that shares blocks already cannot be pinned. So no pinned
- * block is ever copied on write.
+ * it are refused as for a swap file, a copy that may be a reflink becomes a
+ * real one, and a file that shares blocks already cannot be pinned. So no
+ * pinned block is ever copied on write.
  */
 
 #include <errno.h>
@@ -124,7 +124,7 @@ TEST_F(reflink, refused_while_pinned)
 					    file, 0, PAGES));
 }
 
-/* It is the file that counts, and it is the pin, not the file */
+/* One pinned page has the whole file refused, for as long as it is pinned */
 TEST_F(reflink, refused_for_pin_of_one_page)
 {
 	struct region *region = &self->region;
@@ -163,7 +163,7 @@ TEST_F(reflink, refused_for_two_pinned_files)
 	region_close(&second);
 }
 
-/* Dedupe takes several files at once, and says of each what became of it */
+/* Dedupe takes several files at once, and reports on each of them */
 TEST_F(reflink, dedupe_reports_each_file)
 {
 	int third = file_create("third", LEN, FILLED);
@@ -236,7 +236,7 @@ TEST_F(reflink, refused_while_registering)
 	close(copy);
 }
 
-/* What "cp --reflink=auto" and copy_file_range() do */
+/* copy_file_range() copies where it cannot share, and so does cp */
 TEST_F(reflink, copy_is_a_copy)
 {
 	loff_t from = 0, to = 0;
@@ -266,7 +266,7 @@ TEST_F(reflink, shared_file_is_not_pinned)
 	EXPECT_EQ(EOPNOTSUPP, errno);
 	munmap(map, LEN);
 
-	/* With blocks of its own again it is a file as any other */
+	/* With blocks of its own again the file can be pinned */
 	ASSERT_EQ(0, unshare_errno(region->fd, LEN));
 	region->mr = nic_register(self->bench.nic, region->map, LEN);
 	ASSERT_NE(NULL, region->mr);
@@ -277,8 +277,8 @@ TEST_F(reflink, shared_file_is_not_pinned)
 }
 
 /*
- * Copies are allocated ahead, also for blocks that nobody shares: the next write
- * would go there, while a device knows the old block.
+ * Copies are allocated ahead, also for blocks that nobody shares: the next
+ * write would go there, while a device knows the old block.
  */
 TEST_F(reflink, neighbour_of_shared_block_is_not_pinned)
 {
@@ -290,8 +290,8 @@ TEST_F(reflink, neighbour_of_shared_block_is_not_pinned)
 	ASSERT_EQ(0, clone_range_errno(self->other, region->fd, 0, PAGE));
 	file_extents(region->fd, PAGE, LEN - PAGE, &before);
 	/*
-	 * Have them mapped for writing while there is no copy yet: a fault would
-	 * go to the copy, but none is needed for these any more
+	 * Have the pages mapped for writing while there is no copy yet. A later
+	 * fault would go to the copy, and these pages need no fault any more.
 	 */
 	fill(region->map + PAGE, LEN - PAGE, PROCESS, PAGE);
 	file_fill(region->fd, 0, PAGE, PROCESS);
@@ -311,8 +311,8 @@ TEST_F(reflink, neighbour_of_shared_block_is_not_pinned)
 }
 
 /*
- * A fault that copied a page leaves it noted as shared, though its block is not:
- * GUP must not wait for a copy of its own.
+ * A fault that copied a page leaves it noted as shared, though its block is
+ * not: GUP must not wait for a copy of its own.
  */
 TEST_F(reflink, copied_pages_are_pinned)
 {
@@ -395,8 +395,8 @@ static void *share_over_and_over(void *arg)
 }
 
 /*
- * Two inodes are locked by trying, and a pinned page that counted as busy would
- * have that spin for ever.
+ * The kernel tries to lock two inodes until neither has a busy page. If pinned
+ * pages counted as busy, it would spin for ever.
  */
 TEST_F(reflink, races_with_registration)
 {
@@ -443,7 +443,7 @@ TEST_F(reflink, races_with_registration)
 	EXPECT_GT(5000, longest);
 	EXPECT_GT(5000, sharer.longest);
 
-	/* What they left is a file that can be pinned */
+	/* The file can be pinned afterwards */
 	ASSERT_EQ(0, unshare_errno(region->fd, LEN));
 	region->mr = nic_register(self->bench.nic, region->map, LEN);
 	ASSERT_NE(NULL, region->mr);

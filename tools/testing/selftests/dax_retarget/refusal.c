@@ -4,9 +4,9 @@
  *
  * Where pins of DAX files are not possible (parameter off, no translation by an
  * IOMMU, a NIC without DMA of its own), everything is as in a kernel without
- * them. Where they are, plain memory regions of shared mappings get them, and
- * nothing else does: private mappings, holes that cannot be filled, other users
- * of long-term pins.
+ * them. Where they are possible, plain memory regions of shared mappings get
+ * pins. Private mappings, holes that cannot be filled and other users of
+ * long-term pins get none.
  *
  *   refusal [--expect on|off|pt|noengine]	default: what the machine looks like
  */
@@ -184,7 +184,7 @@ static int read_only_descriptor(void)
 	return error;
 }
 
-/* It has no blocks that could go to other use: no pin is made of it */
+/* Device-dax has no blocks that could go to other use, so it needs no pin */
 static int device_dax(void)
 {
 	struct ibv_mr *mr;
@@ -228,7 +228,7 @@ static int memory_lock_limit(void)
 	low.rlim_cur = LEN / 2;
 	if (setrlimit(RLIMIT_MEMLOCK, &low))
 		die("cannot set the limit");
-	/* It lets a process lock memory beyond its limit */
+	/* With the capability a process may lock memory beyond its limit */
 	capability_set(CAP_IPC_LOCK, false);
 	error = shared();
 	capability_set(CAP_IPC_LOCK, true);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Regions and files that do not match one to one: a region over two files and
- * anonymous memory, a page in two regions, a page on two NICs, a part of a file.
- * Each page is taken from all regions that have it, and from no other.
+ * anonymous memory, a page in two regions, a page on two NICs, a part of a
+ * file. Each page is taken from all regions that have it, and from no other.
  */
 
 #include <errno.h>

@@ -2,9 +2,9 @@
 /*
  * The persistent memory goes away under pins, with a file system mounted and
  * files in every state: a driver is unbound, of a namespace, a region or of all
- * NVDIMMs. Nothing waits for a device, whose DMA goes to scratch from then on;
- * what is left of the files can be used up, with errors; and when the memory
- * comes back, nobody has written to it.
+ * NVDIMMs. The removal waits for no device, and DMA goes to scratch from then
+ * on. Processes that have the files open get errors. When the memory comes
+ * back, no device has written to it.
  *
  * Needs ndctl, and takes the namespace under the folder that is tested away for
  * a while: only if DAX_RETARGET_REMOVE is in the environment.
@@ -33,7 +33,7 @@
 /* What stands for all NVDIMMs of a machine together */
 #define ROOT_DRIVER	"/sys/bus/acpi/drivers/nfit/"
 
-/* What is done with a file before, and so is still there afterwards */
+/* The state of a file when its memory goes */
 #define OPEN	0x1
 #define MAPPED	0x2
 #define DIRTY	0x4	/* by the CPU, and never synced */
@@ -115,9 +115,9 @@ FIXTURE_VARIANT_ADD(removal, unbind_root)
 };
 
 /*
- * ndctl (as of 76) refuses while anything is mounted, and cannot be made to do
- * it. So this says nothing of the hook, since unmounting takes all pages back:
- * regions that have none left outlive the memory.
+ * ndctl (as of 76) refuses while anything is mounted, and has no option to
+ * force it. Unmounting takes all pages back. So this variant says nothing of
+ * the hook: regions that have no page left outlive the memory.
  */
 FIXTURE_VARIANT_ADD(removal, disable_namespace_unmounted)
 {
@@ -158,7 +158,7 @@ static const char *find_device(FIXTURE_DATA(removal) * self)
 	return self->namespace[0] ? NULL : "not on a namespace in fsdax mode";
 }
 
-/* Others' memory is not to go, and block devices are to keep their names */
+/* The root is unbound only if no other memory goes with it */
 static const char *find_root(FIXTURE_DATA(removal) * self)
 {
 	const char *missing = NULL;
@@ -283,7 +283,7 @@ static bool bring_back(FIXTURE_DATA(removal) * self, enum way way)
 	return done;
 }
 
-/* Every device goes on, and none of them where it should not */
+/* Every device goes on, and none reaches the memory */
 static void check_devices(struct __test_metadata *_metadata,
 			  FIXTURE_DATA(removal) * self)
 {
@@ -440,7 +440,7 @@ TEST_F(removal, of_memory)
 		deregister(_metadata, self);
 	}
 
-	/* Whole, once the log has done its work, or what does it without one */
+	/* The file system is whole once its log is replayed, or ext2 checked */
 	if (!strcmp(self->mount.type, "ext2"))
 		shell("e2fsck -fy %s > /dev/null 2>&1 || [ $? = 1 ]",
 		      self->mount.source);
@@ -455,7 +455,7 @@ TEST_F(removal, of_memory)
 	region_close(&self->files[0]);
 }
 
-/* While a region is being made: when it is there, it is of scratch alone */
+/* A region whose memory goes while it is registered leads to scratch alone */
 TEST_F(removal, while_registering)
 {
 	struct region *file = &self->files[0];

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an administrator's programs do to the blocks of a file that is in use:
- * XFS online repair finds out anew which ones it has, and ext4 swaps them with
- * those of the boot loader's inode. Devices lose the pages, and so do processes
- * that have the file mapped.
+ * Programs of an administrator change the blocks of a file that is in use: XFS
+ * online repair finds out anew which blocks the file has, and ext4 swaps them
+ * with those of the boot loader's inode. Devices lose the pages, and so do
+ * processes that have the file mapped.
  */
 
 #include <errno.h>
@@ -156,7 +156,7 @@ static const char *repair_under_writes(struct __test_metadata *_metadata,
 	return missing;
 }
 
-/* It drops the DAX entries of the file, but nothing that a device has */
+/* Repair drops the DAX entries of the file, and devices keep their pages */
 TEST_F(repair, nothing_to_repair)
 {
 	long retargeted = stat_read("pages_retargeted");
@@ -177,7 +177,7 @@ TEST_F(repair, nothing_to_repair)
 	expect_pinned_anew(_metadata, self);
 }
 
-/* What is found may be other blocks, or shared ones, so devices lose all */
+/* Repair may find other blocks, or shared ones, so devices lose all pages */
 TEST_F(repair, rebuild)
 {
 	long retargeted = stat_read("pages_retargeted");
@@ -195,7 +195,7 @@ TEST_F(repair, rebuild)
 	ASSERT_EQ(0, conn_write_pages(self->bench.conn, region->mr, 0, PAGES,
 				      DEVICE2));
 	EXPECT_EQ(0, device_find_writer(&self->mount, &self->old, DEVICE2));
-	/* What it wrote before is in the file, which has kept its data */
+	/* The file has kept its data, which the device wrote before */
 	for (i = 0; i < PAGES; i++) {
 		ASSERT_EQ(sizeof(word), pread(region->fd, &word, sizeof(word),
 					      i * PAGE));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a peer reads from a page that left its file: zeros, later what was
- * written through the same region, never what the file had, never what was
- * written through another region, even of the same process. And holes: a device
- * never gets at the page of zeros that everybody shares.
+ * A peer reads zeros from a page that left its file, or what was written later
+ * through the same region. It never reads what the file had, or what was
+ * written through another region, even of the same process. A device that has a
+ * hole of a file registered never gets at the page of zeros that the whole
+ * machine shares.
  */
 
 #include <errno.h>
@@ -186,7 +187,7 @@ TEST_F(unfilled, read_only_mapping_is_refused)
 	close(fd);
 }
 
-/* The IOMMU, not only the NIC, keeps a device from writing to what it may read */
+/* The IOMMU, and not only the NIC, lets a device that may read only read */
 TEST_F(scratch, read_only_region_is_read_only)
 {
 	struct region *region = &self->region;

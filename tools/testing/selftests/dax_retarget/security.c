@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a user without privileges can do by registering files, and what limits
- * him. What he sees, and that he cannot take pages back, is in command.sh; that
- * scratch pages tell him nothing, in scratch.c.
+ * Limits of a user without privileges in registering files. command.sh tests
+ * what such a user sees, and that he cannot take pages back; scratch.c, that
+ * scratch pages tell him nothing.
  */
 
 #include <errno.h>
@@ -48,7 +48,7 @@ static void become_nobody(void)
 		die("cannot become nobody");
 }
 
-/* Run @what as nobody, who has @fd. Returns what it returns. */
+/* Run @what as nobody, with @fd. Returns what @what returns. */
 static int as_nobody(int (*what)(int fd), int fd)
 {
 	int status;
@@ -138,7 +138,7 @@ TEST_F(security, a_reader_cannot_write)
 	close(fd);
 }
 
-/* Regions that are left behind by death are not held against the next */
+/* Regions of processes that died do not count against the limit */
 static int die_with_region(int fd)
 {
 	struct nic *nic = nic_open(0);
@@ -177,7 +177,7 @@ TEST_F(security, reserves_are_charged)
 	}
 	map = file_map_aligned(fd, pos, PAGE_2M, PAGE_2M);
 
-	/* What the first of all takes is not what is asked for here */
+	/* The first region of all takes memory that the others do not */
 	nic_deregister(nic_register(self->bench.nic, map, PAGE_2M));
 	stats_read(&before);
 	charged = group_stat(&group, "kernel");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory pressure evicts inodes that nobody uses, and eviction takes all pages of
- * a file back from devices. So an inode with pins stays, even if no DAX entry
- * keeps it: a small hole in a 2 MiB entry drops the entry of 511 pages that are
- * still pinned. Once the pins are gone, the inode can go as any other.
+ * Memory pressure evicts inodes that nobody uses, and eviction takes all pages
+ * of a file back from devices. So an inode with pins stays, even if no DAX
+ * entry keeps it: a small hole in a 2 MiB entry drops the entry of 511 pages
+ * that are still pinned. Once the pins are gone, the inode can go as any other.
  *
  * The tests find out by themselves that the inodes would have gone.
  */

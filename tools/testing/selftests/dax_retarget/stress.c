@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stress: workers register files, have a peer write to them, and take the blocks
- * away again in every way there is; they fork, and die (stress_worker.c). A
- * checker gives what becomes free to other files, the victims, and compares those
- * for as long as they live; it also takes things away under the workers: caches,
- * the mount, and, with --remove, NICs and the memory itself (stress_checker.c).
- * The main program, here, starts them and kills them, and sees that none hangs.
+ * Stress: workers register files, have a peer write to them, and take the
+ * blocks away again in every way there is; they fork, and die
+ * (stress_worker.c). A checker gives what becomes free to other files, the
+ * victims, and compares those for as long as they live; it also takes things
+ * away under the workers: caches, the mount, and, with --remove, NICs and the
+ * memory itself (stress_checker.c). The main program, here, starts them and
+ * kills them, and sees that none hangs.
  *
- * What may be in a file is known at any time, though processes share files: each
- * 8 bytes that anybody writes name the file they are meant for, so a file has
- * its own or zeros. Some files belong to one worker, which knows exactly what its
- * regions of them lost and what they did not.
+ * What may be in a file is known at any time, though processes share files:
+ * each 8 bytes that anybody writes name the file they are meant for, so a file
+ * has its own or zeros. Some files belong to one worker, which knows exactly
+ * what its regions of them lost and what they did not.
  *
- * What the n-th operation of the m-th life of a worker wants follows from the
- * seed. What it meets does not: the order between processes is the scheduler's.
+ * The seed decides what the n-th operation of the m-th life of a worker wants.
+ * It does not decide what the operation meets: the order between processes is
+ * the scheduler's.
  */
 
 #include <errno.h>
@@ -405,7 +407,7 @@ int main(int argc, char **argv)
 		printf("1..0 # SKIP %s\n", missing);
 		return KSFT_SKIP;
 	}
-	/* This process keeps no NIC and no mount, so that both can be removed */
+	/* Keep no NIC and no mount here, so that both can be removed */
 	if (!bench_close(&bench))
 		die("somebody else registers files");
 	leave_little_space(POOL);

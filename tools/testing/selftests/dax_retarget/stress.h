@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the processes of the stress test share: memory, and the content of files.
+ * What the processes of the stress test share: memory, and the content of
+ * files.
  */
 #ifndef _DAX_RETARGET_STRESS_H
 #define _DAX_RETARGET_STRESS_H
@@ -74,9 +75,9 @@ struct stress_options {
 /* stress.c */
 extern struct shared *shared;
 extern struct stress_options options;
-extern struct mount_info mount_info;	/* its folder is empty: not to unmount */
+extern struct mount_info mount_info;	/* without a folder: not to unmount */
 extern struct cgroup group;
-extern struct job *me;			/* NULL in the process that watches the jobs */
+extern struct job *me;			/* NULL in the main process */
 extern int dir;
 
 void reseed(uint64_t job, uint64_t life, uint64_t operation);

@@ -116,13 +116,13 @@ static void press_for_memory(void)
 	write_file("/proc/sys/vm/drop_caches", "3");
 	snprintf(path, sizeof(path), "%s/memory.reclaim", group.path);
 	fd = open(path, O_WRONLY);
-	/* An error is that there is less */
+	/* EAGAIN: there is less to reclaim */
 	if (fd < 0 || (write(fd, "64M", 3) < 0 && errno != EAGAIN))
 		die("cannot reclaim memory");
 	close(fd);
 }
 
-/* What is there again, after the memory went, or of processes that were killed */
+/* Unlink files that came back with the memory, or whose makers were killed */
 static void remove_litter(void)
 {
 	DIR *list = fdopendir(dup(dir));
@@ -239,7 +239,7 @@ void check(void)
 	unsigned int i, turn = 0, next = 0;
 	uint64_t next_pressure = 0;
 
-	/* The kernel sends it to processes that have pages of lost memory mapped */
+	/* The kernel sends it to processes that map lost memory */
 	signal(SIGBUS, SIG_IGN);
 	dir = folder_open();
 	while (!load(shared->stop)) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A worker of the stress test: random operations on files that it shares with
- * others or not, and on regions of them, and what has to be true of their pages.
+ * others or not, and on regions of them, and what has to be true of their
+ * pages.
  */
 
 #include <errno.h>
@@ -56,7 +57,7 @@ static bool change_slot(struct slot *slot, uint32_t from, uint32_t to)
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
-/* Others see it when it is full, or as full as there is space */
+/* Other workers see the file once it is full, or as full as space allows */
 static int make_file(struct slot *slot)
 {
 	uint32_t id = (slot - shared->slots + 1) << 20 |
@@ -112,7 +113,7 @@ static int open_target(struct target *t)
 
 /* --- Regions, each of a part of a file --- */
 
-/* Did a page leave its file? Of files of others, one can but know that it did. */
+/* Did a page leave its file? Of a shared file, only LOST is ever certain. */
 enum page_state { UNKNOWN, KEPT, LOST };
 
 struct part {
@@ -213,7 +214,7 @@ static void device_read(struct part *p, unsigned long page, size_t offset,
 /* The end of a page is not zeros in a file, and no device writes there */
 static void check_lost(struct part *p, unsigned long page)
 {
-	/* An inode goes when all have gone that happen to look at it */
+	/* An inode goes once no process looks at it any more */
 	uint64_t buf[PROBE / 8], end = now_ms() + (p->unlinked ? 30000 : 0);
 	ssize_t diff;
 

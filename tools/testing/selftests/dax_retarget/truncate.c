@@ -2,10 +2,10 @@
 /*
  * Blocks leave a file while a peer writes to all of it.
  *
- * Whatever the operation is, it takes no longer than on a file that no device
- * knows, the traffic goes on without an error, pages that stay in the file stay
- * coherent with it, what the device writes to the others is not in the file,
- * and no page is taken that stays.
+ * No operation takes longer than on a file that no device knows. The traffic
+ * goes on without an error. Pages that stay in the file stay coherent with it,
+ * and no page is taken that stays. What the device writes to the other pages is
+ * not in the file.
  */
 
 #include <errno.h>
@@ -37,7 +37,7 @@ FIXTURE_VARIANT(truncate)
 	uint64_t a, b;	/* its arguments */
 	unsigned long lost;
 	unsigned long nr_lost;
-	long shift;	/* of pages behind those that the operation is applied to */
+	long shift;	/* of the pages behind the range */
 };
 
 FIXTURE_VARIANT_ADD(truncate, truncate)
@@ -144,7 +144,7 @@ static uint64_t time_unpinned(const FIXTURE_VARIANT(truncate) *variant)
 	return start;
 }
 
-/* Pages that @from became @to: the device wrote their first bytes, we the rest */
+/* Pages that moved, @from to @to, with first bytes that the device wrote */
 static unsigned long moved_wrongly(int fd, unsigned long to, unsigned long from,
 				   unsigned long nr)
 {
@@ -200,7 +200,7 @@ TEST_F(truncate, under_remote_writes)
 	retargeted = stat_read("pages_retargeted") - retargeted;
 	EXPECT_EQ((long)variant->nr_lost, retargeted);
 
-	/* What stays is the file, in both directions */
+	/* Pages that stay are the file, in both directions */
 	EXPECT_EQ(-1, first_incoherent_page(&self->bench, region->mr, 0,
 					    region->fd, 0, FIRST - 1));
 	size = lseek(region->fd, 0, SEEK_END);
@@ -213,7 +213,7 @@ TEST_F(truncate, under_remote_writes)
 						    kept, region->fd, kept,
 						    PAGES - kept));
 
-	/* What went is not: a fresh write of the device is nowhere in it */
+	/* A write of the device to pages that went is nowhere in the file */
 	ASSERT_EQ(0, conn_write_pages(self->bench.conn, region->mr,
 				      variant->lost, variant->nr_lost,
 				      DEVICE2));
@@ -231,7 +231,7 @@ TEST_F(truncate, under_remote_writes)
 		}
 	}
 
-	/* What moved within the file has arrived as a whole */
+	/* Pages that moved within the file have all their data */
 	if (variant->shift < 0)
 		EXPECT_EQ(0, moved_wrongly(region->fd, FIRST, FIRST + NR,
 					   PAGES - FIRST - NR));
@@ -256,7 +256,7 @@ FIXTURE_TEARDOWN(quiet)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-/* What is written back when it is taken, is taken part by part */
+/* Pages that need write-back are taken part by part */
 TEST_F(quiet, much_is_punched_as_a_whole)
 {
 	const unsigned long part = 4096, nr = 2 * part + 8;	/* in pages */
@@ -291,7 +291,7 @@ static void ignore(int number)
 {
 }
 
-/* A file with a page in use waits for it, and is as it was when that is ended */
+/* A truncation that waits for a page in use can be interrupted */
 TEST_F(quiet, interrupted_while_in_use)
 {
 	const struct itimerval often = { { 0, 100000 }, { 0, 100000 } };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A file system can be unmounted, or shut down, while a device has pages of it:
- * it takes no longer, the device goes on, and what it writes from when the inode
- * is gone is not in the file system. Blocks that become free on the way, also
- * those that only the next mount frees, are safe from the device.
+ * A file system can be unmounted, or shut down, while a device has pages of it.
+ * Unmounting takes no longer, and the device goes on. What the device writes
+ * after the inode is gone is not in the file system. Blocks that become free on
+ * the way, also those that only the next mount frees, are safe from the device.
  *
  * Unmounts the folder that is tested, and mounts it again: only if
  * DAX_RETARGET_UMOUNT is in the environment.
@@ -175,8 +175,9 @@ TEST_F(umount, under_remote_writes)
 }
 
 /*
- * Away for others, but in use by us: as long as the inode lives, no page is
- * lost. With the last file goes the file system, hence the pages.
+ * The file system is away for others, and in use by this process. As long as
+ * the inode lives, no page is lost. With the last user the file system goes,
+ * and the pages with it.
  */
 TEST_F(umount, lazily)
 {
