@@ -162,4 +162,5 @@ if [ -n "${DAX_RETARGET_BLOCK2-}" ]; then
 		equivalence.sh --fs ext4 --random 100 --seed 1
 fi
 
+[ "$KTAP_TESTNO" -gt 1 ] || ktap_exit_fail_msg "no control has $only in its name"
 ktap_end
