@@ -10,17 +10,23 @@ guard := setpriv --pdeathsig TERM
 vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 	$(if $(SHARE),--share '$(SHARE)') $(if $(MEMORY),--memory '$(MEMORY)') \
 	$(if $(LIMIT),--limit '$(LIMIT)')
-# As it is written: a $ in it is the guest's shell's.
+# As they are written: a $ in them is the guest's shell's, or of a regular expression.
 override CMD := $(value CMD)
-export CMD KERNEL_SRC RANDOM_STEPS SEED TIME
+override ONLY := $(value ONLY)
+export CMD ONLY KERNEL_SRC RANDOM_STEPS SEED TIME CUTS
 
-.PHONY: help demo check check-debug check-kcsan coverage lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo test check check-debug check-kcsan coverage lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
+	@echo "make test T=truncate  one selftest, or several, in a guest"
+	@echo "     with FS=xfs|ext4|ext2|none MODE=on|off|pt|nonsense|noengine ARGS='...'"
+	@echo "     LIMIT=seconds; without T= it lists them"
 	@echo "make check            run all tests; the last line is the sum"
-	@echo "     with RANDOM_STEPS=N operations of the equivalence test (21000), SEED=N,"
-	@echo "     PARALLEL=N parts at a time (2), also of the next three"
+	@echo "     with ONLY=regex the parts whose names match, PARALLEL=N parts at a time (2),"
+	@echo "     both also of the next three"
+	@echo "     RANDOM_STEPS=N operations of the equivalence test (6000), TIME=seconds of"
+	@echo "     each stress (60), CUTS=N power cuts (3), SEED=N"
 	@echo "make check-debug      the tests under KASAN, kmemleak, DMA API debugging and more"
 	@echo "make check-kcsan      the same under KCSAN, which looks for data races in our files"
 	@echo "     with TIME=seconds of each stress (120) SEED=N"
@@ -48,17 +54,21 @@ demo:
 	@$(guard) vm/setup.sh
 	@$(guard) vm/demo.sh
 
+test:
+	@$(guard) vm/test.sh $(if $(FS),--fs '$(FS)') $(if $(MODE),--mode '$(MODE)') \
+		$(if $(LIMIT),--limit '$(LIMIT)') $(if $(ARGS),--arguments '$(ARGS)') $(T)
+
 check:
-	@$(guard) vm/check.sh
+	@$(guard) vm/check.sh --only "$$ONLY" check
 
 check-debug:
-	@$(guard) env VARIANT=debug vm/check-debug.sh
+	@$(guard) vm/check.sh --only "$$ONLY" debug
 
 check-kcsan:
-	@$(guard) env VARIANT=kcsan vm/check-debug.sh
+	@$(guard) vm/check.sh --only "$$ONLY" kcsan
 
 coverage:
-	@$(guard) vm/coverage.sh
+	@$(guard) vm/check.sh --only "$$ONLY" coverage
 
 lint:
 	@$(guard) vm/lint.sh
@@ -69,8 +79,8 @@ stress:
 	@$(guard) vm/run --append dax_retarget=on --fs $(or $(FS),xfs) \
 		--share tools/testing/dax_retarget --limit $$(($(or $(TIME),120) + 300)) \
 		--allow 'EXT4-fs warning.*: error -5 ' \
-		'. ./engine-nics.sh > /dev/null && NICS="bash /share/engine-nics.sh" \
-		/image/selftests/dax_retarget/stress.sh --time $(or $(TIME),120) \
+		'. /run/vm/guest-lib.sh && nics && NICS="bash /share/engine-nics.sh" \
+		selftest stress.sh --time $(or $(TIME),120) \
 		$(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))'
 
 power-cut:
@@ -83,7 +93,8 @@ model:
 
 kunit:
 	@$(guard) vm/setup.sh
-	@$(guard) vm/kunit.sh
+	@$(guard) vm/run --fs none --append 'dax_retarget=on kunit.enable=1' \
+		'. /run/vm/guest-lib.sh && kunit'
 
 vm:
 	@$(guard) vm/setup.sh

@@ -1,111 +1,204 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# All tests: those that need no guest, and the selftests in guests of several
-# kinds. All speak TAP; the last line is the sum.
+# A test run: the parts of parts.sh that belong to it, PARALLEL at a time, since a
+# guest rarely keeps a whole machine busy. TAP on stdout, then what each part
+# took; the last line is the sum.
+#
+#   check.sh [--only REGEX] [check|debug|kcsan|coverage]
+#
+#   check	all parts but those that only another run has
+#   debug	on a kernel that watches itself: KASAN, kmemleak and the debugging of
+#		the DMA API, of objects and of page owners
+#   kcsan	on one that looks for data races in our files
+#   coverage	which lines of our files in the kernel are reached, by gcov; fails for
+#		a line that is not and that coverage.txt does not explain
+#
+# What a kernel reports fails the guest. With --only those parts run whose names
+# match, and what they need.
+# shellcheck disable=SC2034 # parts.sh reads variables of this script
 set -euo pipefail
+
+only=''
+if [ "${1-}" = --only ]; then
+	only=${2?a regular expression}
+	shift 2
+fi
+run=${1-check}
+[ "$run" = check ] && VARIANT='' || VARIANT=$run
+export VARIANT
 . "$(dirname "$0")/lib.sh"
+
+PARALLEL=${PARALLEL:-2}
+[[ $PARALLEL =~ ^[1-9][0-9]*$ ]] || die "PARALLEL=$PARALLEL: not a number of parts at a time"
+for variable in RANDOM_STEPS SEED TIME CUTS; do
+	[[ ${!variable-} =~ ^[0-9]*$ ]] || die "$variable=${!variable}: not a number"
+done
+
+results=$LOGS/$run.tap
+times=$LOGS/$run.times
+counters=$CACHE/coverage	# a folder for each guest of the run "coverage"
+
+# The list as arrays, in which a part has the same index: its name, the regular
+# expression of what may be skipped, the names of the parts it needs, one a line, if
+# it comes afterwards, and its command, quoted.
+names=() skips=() needs=() commands=()
+
+add()	# NAME SKIP NEEDS COMMAND...
+{
+	names+=("$1")
+	skips+=("${2:-^\$}")
+	[ "$run" = check ] || skips[-1]=.
+	needs+=("$3")
+	commands+=("$(printf '%q ' "${@:4}")")
+}
+
+# Read "NAME [OPTION...] --" of an entry. Leaves name, skip, mode, need, append and,
+# as they are, other options; how many arguments that were, in $consumed. Fails if
+# the part is not of this run.
+options()
+{
+	local in=check
+	consumed=$#
+	name=$1 skip='' mode=on need='' append='' other=()
+	shift
+	while [ "$1" != -- ]; do
+		case $1 in
+		--in) in=$2 ;;
+		--skip) skip=$2 ;;
+		--mode) mode=$2 ;;
+		--needs) need+=$2$'\n' ;;
+		--append) append=" $2" ;;
+		*) other+=("$1" "$2") ;;
+		esac
+		shift 2
+	done
+	consumed=$((consumed - $# + 1))
+	[[ ,$in, == *,$run,* ]]
+}
+
+guest()	# NAME [OPTION...] -- STEP...
+{
+	options "$@" || return 0
+	shift "$consumed"
+	case " ${other[*]} " in *" --limit "*) ;; *) other+=(--limit 1800) ;; esac
+	# The second NVDIMM is for a device-dax namespace.
+	case " ${other[*]} " in *" --nvdimm "*) ;; *) other+=(--nvdimm 512M --nvdimm 64M) ;; esac
+	[ "$run" != coverage ] || other+=(--dir "$counters/${#names[@]}")
+	[ "$run" != kcsan ] || set -- "$@" kcsan_watched
+	add "$name" "$skip" '' "$VM/run" --share "$BENCH" --append "${MODES[$mode]}$append" \
+		"${other[@]}" "$(guest_script "$mode" "$@")"
+}
+
+program()	# NAME [OPTION...] -- COMMAND...
+{
+	options "$@" || return 0
+	shift "$consumed"
+	add "$name" "$skip" '' "$@"
+}
+
+afterwards()	# NAME [OPTION...] -- COMMAND...
+{
+	options "$@" || return 0
+	shift "$consumed"
+	add "$name" "$skip" "${need:-$'\n'}" "$@"
+}
+
+log_of()	# NAME
+{
+	echo "$LOGS/$run-$(tr -cs '[:alnum:]\n' - <<<"$1").log"
+}
+
 . "$VM/parts.sh"
 
-guarded "$VM/setup.sh"
-: > "$results"
-part "lint" "$VM/lint.sh"
-
-no_memory='EXT4-fs warning.*: error -5 '
-
-part "model" "$TOP/tools/verification/dax_retarget/run.sh"
-part "KUnit" "$VM/kunit.sh"
-
-# The engine under the NICs, by the kernel's own test of such engines.
-dmatest='. ./engine-nics.sh > /dev/null
-	for nic in rxe0 rxe1; do rdma link delete $nic; done
-	modprobe dmatest timeout=20000 iterations=100 run=1 wait=1
-	cat /sys/module/dmatest/parameters/wait
-	dmesg | grep "dmatest: .* summary"
-	! dmesg | grep "dmatest: .* summary" | grep -v " 0 failures"'
-guest "dmatest on the DMA engines" "$dmatest"
-
-# With a second file system, as the reference or for one of another kind.
-pair()	# NAME vm/run-argument...
+list_parts()
 {
-	local name=$1
-	shift
-	part "guest, $name" "$VM/run" --share "$bench" --append dax_retarget=on --limit 3600 \
-		--nvdimm 512M --nvdimm 512M "$@"
+	say "The parts of this run:"
+	printf '  %s\n' "${names[@]}" >&2
 }
-selftests='. ./engine-nics.sh > /dev/null && cd /image/selftests/dax_retarget &&'
-spare='ndctl create-namespace -f -m fsdax -e namespace1.0 > /dev/null &&'
-blocks='DAX_RETARGET_BLOCK=/dev/pmem0 DAX_RETARGET_BLOCK2=namespace1.0'
 
-# What ext2 can do: truncate and delete, one page at a time.
-no_ext2='does not know the operation|(cannot punch|punches no) holes|cannot do it|no MAP_SYNC here'
-no_ext2+='|no unwritten extents here|only XFS and ext4 can be shut down|no aligned run of 2 MiB'
-
-# The longest first, so that none is left to run alone
-guest "the command" --limit 1800 --append dax_retarget=on \
-	--qemu "$many_devices" \
-	'. ./engine-nics.sh > /dev/null && ./command.sh'
-# A third of the random operations each; the seed is in the output.
-steps=$(((${RANDOM_STEPS:-21000} + 2) / 3))
-no_xfs='(donate_extents|move_extents|swap_boot|trim): .* no such operation on xfs'
-no_ext4='(clone(_range)?_(in|out)|dedupe_(in|out)|exchange_(range|to_eof)|swap_extents|trim|unshare): .* on ext4'
-may_skip="$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" \
-pair "equivalence to the page cache" --fs none \
-	"$selftests $blocks DAX_RETARGET_STEPS=$steps ${SEED:+DAX_RETARGET_SEED=$SEED} ./equivalence.sh"
-# With its hook skipped the kernel warns, and shall.
-pair "controls" --allow 'WARNING:.*dax_retarget_(assert_gone|inode)' \
-	"$spare $selftests DAX_RETARGET_UMOUNT=1 DAX_RETARGET_SPARE=/dev/pmem1 $blocks ./controls.sh"
-# Alone, as it is unbound with its bus.
-may_skip="nothing can be registered any more|ext2: .*($no_ext2)" \
-	part "guest, memory fails and is removed" \
-	"$VM/run" --share "$bench" --limit 2700 --append dax_retarget=on --fs none \
-	'. ./engine-nics.sh > /dev/null && ./remove-namespace.sh /image/selftests/dax_retarget'
-
-devdax='ndctl create-namespace -f -m devdax -e namespace1.0 > /dev/null &&'
-with_engines="$devdax . ./engine-nics.sh > /dev/null && cd /image/selftests/dax_retarget &&"
-plain_rxe="$devdax"' modprobe rdma_rxe && ip link add plain0 type dummy && ip link set plain0 up &&
-	ip address add 10.0.9.1/24 dev plain0 && rdma link add plain type rxe netdev plain0 &&
-	cd /image/selftests/dax_retarget &&'
-
-may='DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1'
-no_1g='largepage\.1G.* no aligned run of 1024 MiB'
-may_skip="$no_1g|made without exchange of ranges" guest "feature on, XFS" --limit 1800 --append dax_retarget=on \
-	"$with_engines $may ./run.sh --expect on"
-may_skip="$no_1g|has no reflink|only XFS exchanges" guest "feature on, ext4" --limit 1800 --append dax_retarget=on --fs ext4 \
-	"$with_engines $may ./run.sh --expect on"
-may_skip="$no_ext2" guest "feature on, ext2" --limit 1800 --append dax_retarget=on --fs ext2 \
-	"$with_engines $may ./run.sh --expect on refusal truncate reuse lifetime readonly umount \
-	durability scratch race region"
-guest "feature off" "$with_engines ./run.sh --expect off refusal"
-guest "nonsense parameter" --append dax_retarget=nonsense \
-	"dmesg | grep 'dax_retarget: .*nonsense' && $with_engines ./run.sh --expect off refusal"
-guest "iommu=pt" --append 'dax_retarget=on iommu=pt' "$with_engines ./run.sh --expect pt refusal"
-guest "NIC without an engine" --append dax_retarget=on \
-	"$plain_rxe ./run.sh --expect noengine refusal"
-# Blocks that lie so that the IOMMU maps 1 GiB at once.
-part "guest, large pages" "$VM/run" --share "$bench" --append dax_retarget=on \
-	--fs none --nvdimm 8G --nvdimm 64M \
-	"mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt &&
-	$with_engines ./run.sh --expect on largepage"
-guest "regions beyond 4 GiB" --append dax_retarget=on "$with_engines ./run.sh huge"
-for mode in '' dax_retarget=nonsense 'dax_retarget=on iommu=pt'; do
-	guest "doctor, '$mode'" --append "$mode" '. ./engine-nics.sh > /dev/null && ./command.sh doctor'
+# Which parts run
+status=0
+matching=$(printf '%s\n' "${names[@]}" | grep -nE -- "$only") || status=$?
+if [ $status != 0 ]; then
+	[ $status != 1 ] || say "ONLY=$only: no part has a name that matches."
+	list_parts
+	exit 2
+fi
+selected=()
+while IFS=: read -r line _; do
+	selected[line - 1]=1
+done <<< "$matching"
+for i in "${!selected[@]}"; do
+	while read -r needed; do
+		for j in "${!names[@]}"; do
+			[ "${names[j]}" != "$needed" ] || selected[j]=1
+		done
+	done <<< "${needs[i]}"
 done
 
-may_skip="ext2: .*($no_ext2)|XFS, .* not ext4" pair "other file systems" --nvdimm 512M \
-	"$spare ndctl create-namespace -f -m fsdax -e namespace2.0 > /dev/null && $selftests
-	DAX_RETARGET_SPARE=/dev/pmem1 DAX_RETARGET_SPARE2=/dev/pmem2 ./filesystems.sh"
-# ext4 says so while its memory is away; a program that sees EIO then is checked.
-for fs in xfs ext4; do
-	may_skip=$([ $fs = xfs ] && echo '^$' || echo 'shares no block: .* not possible here') \
-	guest "stress, $fs" --append dax_retarget=on --fs $fs --allow "$no_memory" \
-		'. ./engine-nics.sh > /dev/null && NICS="bash /share/engine-nics.sh" \
-		/image/selftests/dax_retarget/stress.sh --seed '"${SEED:-1}"
+start_part()	# INDEX
+{
+	local command
+	eval "command=(${commands[$1]})"
+	# Not guarded(), so that it is this process that it goes with.
+	setpriv --pdeathsig TERM "$VM/part.sh" "$results" "$times" "$(log_of "${names[$1]}")" \
+		"${skips[$1]}" "${names[$1]}" "${command[@]}" &
+}
+
+print_times()	# SET-UP-SECONDS
+{
+	local took name
+	echo "#"
+	echo "# What each part took, $PARALLEL at a time:"
+	sort -rn "$times" | while read -r took name; do
+		printf '# %9s  %s\n' "$(elapsed "$took")" "$name"
+	done
+	printf '# %9s  %s\n' "$(elapsed "$(awk '{ s += $1 } END { print s + 0 }' "$times")")" \
+		"all of them, one after the other" \
+		"$(elapsed "$1")" "set-up" "$(elapsed SECONDS)" "in all"
+}
+
+# A part that was killed said nothing of itself.
+missing_parts()
+{
+	local i
+	for i in "${!selected[@]}"; do
+		grep -qxF "== ${names[i]}" "$results" ||
+			echo "not ok 1 ${names[i]} did not end" | tee -a "$results"
+	done
+}
+
+sum()
+{
+	awk '
+	/^ok .*# SKIP/ || /^1\.\.0 # SKIP/ { skipped++; next }
+	/^ok / { passed++ }
+	/^(not ok|Bail out!)/ { failed++ }
+	END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }
+	' "$results"
+}
+
+guarded "$VM/setup.sh"
+set_up=$SECONDS
+mkdir -p "$LOGS"
+: > "$results"
+: > "$times"
+rm -rf "$counters"
+
+for i in "${!selected[@]}"; do
+	[ -z "${needs[i]}" ] || continue
+	while [ "$(jobs -rp | wc -l)" -ge "$PARALLEL" ]; do
+		wait -n || true
+	done
+	start_part "$i"
 done
-guest "stress, controls" --append dax_retarget=on --allow 'WARNING:.*dax_retarget_assert_gone' \
-	'. ./engine-nics.sh > /dev/null && ./stress-controls.sh /image/selftests/dax_retarget/stress'
-part "power cuts" "$VM/power-cut.sh" --cuts 3 --seed "${SEED:-1}"
-part "power cuts, controls" "$VM/power-cut.sh" --fs xfs --controls --seed "${SEED:-1}"
-part "memory removed, control" "$VM/removed-memory.sh"
-part "gup_longterm says the same, on and off" "$VM/gup-longterm.sh"
+wait
+for i in "${!selected[@]}"; do
+	[ -n "${needs[i]}" ] || continue
+	start_part "$i"
+	wait
+done
+missing_parts
+print_times "$set_up"
 sum

@@ -3,13 +3,14 @@
 """Add the counters of several guests up, print what was reached of each of our
 files, and compare the rest with a list of explained lines.
 
-    coverage.py BUILD EXPLAINED COUNTERS...
+    coverage.py BUILD EXPLAINED COUNTERS
 
-BUILD is the folder of the kernel build, each of COUNTERS what a guest left. In
+BUILD is the folder of the kernel build, in COUNTERS is what the guests left. In
 EXPLAINED, a line that ends with a colon names a file; one that begins with '#' says
 why the lines below it, up to the next such, are not reached; all others are source
 lines, without their indentation. TAP on stdout; status 1 for a line that is
-neither reached nor explained, or explained but reached or gone.
+neither reached nor explained, or explained but reached or gone, and for a file of
+ours that was built and counts nothing.
 """
 
 import collections
@@ -24,23 +25,35 @@ import tempfile
 NOT_COUNTED = ("_kunit.c", "dax_retarget/test.c")
 
 
-def reached(build, counters):
-    """{file: {line number: times}}, over all guests"""
+def reached(build, tree, counters, ours):
+    """{file: {line number: times}}, over all guests; files as in the tree"""
     lines = collections.defaultdict(collections.Counter)
-    for folder in counters:
-        with tempfile.TemporaryDirectory() as work:
-            for gcda in pathlib.Path(folder).rglob("*.gcda"):
-                # The guest knows the place of the build by its absolute path
-                name = str(gcda.relative_to(folder)).split(build.name + "/", 1)[1]
-                here = pathlib.Path(work, name)
+
+    def count(path):
+        out = subprocess.run(["gcov", "--json-format", "--stdout", path],
+                             cwd=build, check=True, capture_output=True).stdout
+        for file in json.loads(out)["files"]:
+            source = build.joinpath(file["file"]).resolve()
+            if source.is_relative_to(tree):
+                found = lines[str(source.relative_to(tree))]
+                for line in file["lines"]:
+                    found[line["line_number"]] += line["count"]
+
+    with tempfile.TemporaryDirectory() as work:
+        # What was built, though no guest may have counted it
+        for file in ours:
+            notes = build.joinpath(file).with_suffix(".gcno")
+            if notes.exists():
+                here = pathlib.Path(work, file)
                 here.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(gcda, here)
-                shutil.copy(build.joinpath(name).with_suffix(".gcno"), here.parent)
-                out = subprocess.run(["gcov", "--json-format", "--stdout", here],
-                                     cwd=build, check=True, capture_output=True).stdout
-                for file in json.loads(out)["files"]:
-                    for line in file["lines"]:
-                        lines[file["file"]][line["line_number"]] += line["count"]
+                count(shutil.copy(notes, here.parent))
+        for gcda in counters.rglob("*.gcda"):
+            # The guest knows the place of the build by its absolute path
+            name = str(gcda).split(f"/{build.name}/", 1)[1]
+            here = pathlib.Path(work, name)
+            here.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(build.joinpath(name).with_suffix(".gcno"), here.parent)
+            count(shutil.copy(gcda, here))
     return lines
 
 
@@ -71,22 +84,26 @@ def ranges(numbers):
 
 
 def main():
-    build = pathlib.Path(sys.argv[1])
+    build = pathlib.Path(sys.argv[1]).resolve()
     explained = read_explained(pathlib.Path(sys.argv[2]))
     tree = next(line.split()[-1] for line in build.joinpath("Makefile").read_text().splitlines()
                 if line.startswith("include "))
-    tree = pathlib.Path(tree).parent
+    tree = pathlib.Path(tree).resolve().parent
     ours = tree.joinpath(".git/overlay").read_text().splitlines()
-    lines = reached(build, sys.argv[3:])
+    lines = reached(build, tree, pathlib.Path(sys.argv[3]), ours)
 
     print(f"# {'file':<44} {'lines':>6} {'reached':>8}      not reached")
     tests = []
     total = hit = 0
     for file in ours:
-        found = [name for name in lines if name.endswith("/" + file) or name == file]
-        if not found or file.endswith(NOT_COUNTED):
+        if file.endswith(NOT_COUNTED):
             continue
-        counts = lines[found[0]]
+        built = build.joinpath(file)
+        if built.with_suffix(".o").exists() and not built.with_suffix(".gcno").exists():
+            tests.append((False, f"{file}: built, but counts nothing"))
+        if not lines.get(file):
+            continue
+        counts = lines[file]
         missed = [number for number, count in counts.items() if not count]
         total += len(counts)
         hit += len(counts) - len(missed)

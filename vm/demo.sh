@@ -9,8 +9,8 @@ set -euo pipefail
 
 demo()	# off|on
 {
-	guarded "$VM/run" --append "dax_retarget=$1" --share "$TOP/tools/testing/dax_retarget" \
-		--limit 300 ". ./engine-nics.sh > /dev/null && ./demo.sh $1"
+	guarded "$VM/run" --append "dax_retarget=$1" --share "$BENCH" --limit 300 \
+		". /run/vm/guest-lib.sh && nics && /share/demo.sh $1"
 }
 
 demo off

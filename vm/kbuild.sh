@@ -9,20 +9,27 @@
 export KBUILD_BUILD_TIMESTAMP='1970-01-01 00:00:00 +0000'
 export KBUILD_BUILD_USER=dax_retarget KBUILD_BUILD_HOST=localhost KBUILD_BUILD_VERSION=1
 export CCACHE_BASEDIR=$CACHE CCACHE_NOHASHDIR=1
+# What a file includes is taken from the list that the compiler makes for the
+# makefiles anyway. Otherwise each file that is built goes through the preprocessor
+# twice, a sixth of the time of a first build.
+export CCACHE_DEPEND=1
 
 kmake()	# FOLDER ARGUMENT...
 {
 	local folder=$1 what='' instrument=()
 	shift
-	# What to instrument, in the words of the kernel's makefiles: our files alone.
-	# KCSAN slows a guest down, and in others it finds what is known and left alone.
+	# What to instrument, in the words of the kernel's makefiles: our files alone,
+	# which are folders, and one of the files of the Intel driver. KCSAN slows a
+	# guest down, and in other files it finds what is known and left alone.
 	case $VARIANT in
 	coverage) what=GCOV_PROFILE ;;
 	kcsan) what=KCSAN_SANITIZE ;;
 	esac
-	# shellcheck disable=SC2016 # make expands it, in each folder
-	[ -z "$what" ] || instrument=("${what}_retarget.o=y"
-		"$what="'$(if $(filter drivers/iommu/dax_retarget fs/dax,$(obj)),y,n)')
+	# make expands them, in each folder
+	# shellcheck disable=SC2016
+	[ -z "$what" ] || instrument=(
+		"$what="'$(if $(filter drivers/iommu/dax_retarget fs/dax,$(obj)),y,n)'
+		"${what}_retarget.o="'$(if $(filter drivers/iommu/intel,$(obj)),y)')
 	make -C "$TREE" O="$folder" -j"$(nproc)" CC='ccache gcc' HOSTCC='ccache gcc' \
 		LOCALVERSION=-dax-retarget "${instrument[@]}" "$@"
 }

@@ -23,6 +23,12 @@ ROOTFS=$CACHE/rootfs.squashfs
 IMAGE=$IMAGES/checkout-$(sha256sum <<<"$TOP" | cut -c1-12)${VARIANT:+-$VARIANT}	# of this checkout
 
 SERIES=$TOP/patches/v6.12
+BENCH=$TOP/tools/testing/dax_retarget	# what guests have at /share
+
+# The kinds of machine that a test can run on, as kernel arguments. With "noengine"
+# the NIC has no DMA of its own.
+declare -A MODES=([on]=dax_retarget=on [off]='' [nonsense]=dax_retarget=nonsense
+	[pt]='dax_retarget=on iommu=pt' [noengine]=dax_retarget=on)
 
 [[ $VARIANT =~ ^(|debug|kcsan|coverage)$ ]] || {
 	echo "VARIANT=$VARIANT: not one of debug, kcsan, coverage" >&2
@@ -47,6 +53,16 @@ die()
 guarded()
 {
 	setpriv --pdeathsig TERM "$@"
+}
+
+# The command for a guest that takes steps of guest-lib.sh, one after the other.
+guest_script()	# MODE STEP...
+{
+	echo "MODE=$1"
+	echo '. /run/vm/guest-lib.sh'
+	shift
+	printf 'step %q\n' "$@"
+	echo 'exit $status'
 }
 
 # One hash of what is on stdin. The inputs of a step are hashed by content, not by

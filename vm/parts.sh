@@ -1,56 +1,133 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# How a test run is put together from parts, each a program that speaks TAP, and
-# its last line; sourced by those that run several. A guest rarely keeps a whole
-# machine busy, so some parts run at a time.
-# shellcheck shell=bash
+# The list of the parts of every test run, the only place where a part is named.
+# check.sh reads it, for make check, check-debug, check-kcsan and coverage. One
+# entry a part, and the longest first: the parts start in this order, and none
+# is left to run alone at the end.
+#
+#   guest NAME [OPTION...] -- STEP...
+#	boots a guest and runs the steps in it, one after the other, each a line
+#	of shell that may use the functions of guest-lib.sh
+#   program NAME [OPTION...] -- COMMAND...
+#	runs a command on this machine
+#   afterwards NAME [OPTION...] -- COMMAND...
+#	runs a command when all other parts have ended
+#
+# Options:
+#   --in RUN,...	the runs that it is a part of: check, debug, kcsan, coverage
+#			(check)
+#   --skip REGEX	tests that may be skipped, by name and reason (none). A test
+#			that is skipped where it can run would hide for ever what it
+#			tests. In runs other than check all may be skipped
+#   --mode MODE		of guests: what machine it is, see MODES in lib.sh (on)
+#   --needs NAME	of afterwards: a part whose log the command reads
+#   others		of guests: options of vm/run. The limit is 1800 s if none is
+#			given, and without --nvdimm there is a small second one
+# shellcheck shell=bash disable=SC2154,SC2016 # variables of check.sh and of the guest
 
-results=$LOGS/${0##*/}${VARIANT:+-$VARIANT}.tap
-bench=$TOP/tools/testing/dax_retarget
-# Arguments of QEMU for more devices than a message of the kernel has room for
-# shellcheck disable=SC2034
+every=check,debug,kcsan,coverage
+
+# Of the file systems, what each cannot do
+no_xfs='(donate_extents|move_extents|swap_boot|trim): .* no such operation on xfs'
+no_ext4='(clone(_range)?_(in|out)|dedupe_(in|out)|exchange_(range|to_eof)|swap_extents|trim|unshare): .* on ext4'
+no_ext2='does not know the operation|(cannot punch|punches no) holes|cannot do it|no MAP_SYNC here'
+no_ext2+='|no unwritten extents here|only XFS and ext4 can be shut down|no aligned run of 2 MiB'
+no_1g='largepage\.1G.* no aligned run of 1024 MiB'
+
+# ext4 says so while its memory is away; a program that sees EIO then is checked.
+no_memory='EXT4-fs warning.*: error -5 '
+# With a step left out the kernel's own assertions warn, as they have to.
+assertions='WARNING:.*(dax_retarget_(assert_gone|inode)|retarget_region_release)'
+
+# More devices than a message of the kernel has room for, as arguments of QEMU
 many_devices=$(printf -- '-device virtio-rng-pci,multifunction=on,addr=%s ' {10,11,12}.{0..7})
 
-# What may be skipped, by its reason, a regular expression. A test that is skipped
-# where it should run would hide for ever what it tests.
-may_skip='^$'
+# A third of the random operations on each file system; the seed is in the output.
+steps=$(((${RANDOM_STEPS:-6000} + 2) / 3))
+equivalence="DAX_RETARGET_STEPS=$steps ${SEED:+DAX_RETARGET_SEED=$SEED}"
+# Watched kernels are slow, and need more time for as many races.
+case $run in
+debug|kcsan) stress="--time ${TIME:-120} --seed ${SEED:-1}" ;;
+*) stress="--time ${TIME:-60} --seed ${SEED:-1}" ;;
+esac
+# The file system under test may be unmounted, and all others made read-only.
+may='DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1'
 
-PARALLEL=${PARALLEL:-2}
-[[ $PARALLEL =~ ^[1-9][0-9]*$ ]] || die "PARALLEL=$PARALLEL: not a number of parts at a time"
+program "lint" -- "$VM/lint.sh"
 
-# part NAME COMMAND...: run COMMAND, keep its TAP, as soon as its turn comes
-parts=0
-part()
-{
-	parts=$((parts + 1))
-	while [ "$(jobs -rp | wc -l)" -ge "$PARALLEL" ]; do
-		wait -n || true
-	done
-	# Not guarded(), so that it is this process that it goes with.
-	setpriv --pdeathsig TERM "$VM/part.sh" "$results" "$may_skip" "$@" &
-}
+guest "the command" --in $every --qemu "$many_devices" -- \
+	nics \
+	'command_groups list events rights namespaces dumps storm traffic path fuzz faults umount remove'
 
-# The second NVDIMM is for a device-dax namespace.
-guest()	# NAME vm/run-argument...
-{
-	local name=$1
-	shift
-	part "guest, $name" "$VM/run" --share "$bench" --nvdimm 512M --nvdimm 64M "$@"
-}
+guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --limit 3600 \
+	--skip "$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" -- \
+	nics 'spare 1' "$equivalence selftest equivalence.sh"
 
-sum()
-{
-	wait
-	# One that was killed said nothing of itself
-	awk -v parts=$parts '
-	/^== / { ended++ }
-	/^ok .*# SKIP/ || /^1\.\.0 # SKIP/ { skipped++; next }
-	/^ok / { passed++ }
-	/^(not ok|Bail out!)/ { failed++ }
-	END { if (ended != parts) {
-		print "not ok 1 " parts - ended " of " parts " parts did not end"
-		failed++
-	      }
-	      printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0 }
-	' "$results"
-}
+guest "controls" --nvdimm 512M --nvdimm 512M --limit 3600 --allow "$assertions" -- \
+	nics 'spare 1' 'DAX_RETARGET_UMOUNT=1 selftest controls.sh'
+
+# The bus of the NVDIMMs is unbound, which no other test survives.
+guest "memory fails and is removed" --in $every --fs none --limit 2700 \
+	--skip "nothing can be registered any more|ext2: .*($no_ext2)" -- \
+	nics '/share/remove-namespace.sh $selftests'
+
+guest "feature on, XFS" --in $every --append kunit.enable=1 \
+	--skip "$no_1g|made without exchange of ranges" -- \
+	kunit nics devdax "$may selftests"
+
+guest "feature on, ext4" --in $every --fs ext4 \
+	--skip "$no_1g|has no reflink|only XFS exchanges" -- \
+	nics devdax "$may selftests"
+
+guest "other file systems" --in check,coverage --limit 3600 \
+	--nvdimm 512M --nvdimm 512M --nvdimm 512M \
+	--skip "ext2: .*($no_ext2)|XFS, .* not ext4" -- \
+	nics 'spare 1' 'spare 2' 'selftest filesystems.sh'
+
+guest "feature on, ext2" --fs ext2 --skip "$no_ext2" -- \
+	nics devdax \
+	"$may selftests refusal truncate reuse lifetime readonly umount durability scratch race region"
+
+guest "the command's formats" --in check,coverage -- \
+	nics 'command_groups json ynl sanitize valgrind trace doctor'
+
+program "power cuts" -- "$VM/power-cut.sh" --cuts "${CUTS:-3}" --seed "${SEED:-1}"
+
+# Blocks that lie so that the IOMMU maps 1 GiB at once
+guest "large pages and regions, engines" --in check,coverage --fs none --nvdimm 8G --nvdimm 64M -- \
+	'mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt' \
+	devdax gup_longterm plain_nic 'selftests --expect noengine refusal' no_plain_nic \
+	nics 'selftests largepage' 'selftests huge' dmatest
+
+program "model" -- "$TOP/tools/verification/dax_retarget/run.sh"
+
+for fs in xfs ext4; do
+	may_skip=''
+	[ $fs = xfs ] || may_skip='shares no block: .* not possible here'
+	guest "stress, $fs" --in check,debug,kcsan --fs $fs --limit 900 --allow "$no_memory" \
+		--skip "$may_skip" -- \
+		nics "NICS='bash /share/engine-nics.sh' selftest stress.sh $stress"
+done
+
+guest "stress, controls" --allow "$assertions" -- \
+	nics '/share/stress-controls.sh $selftests/stress'
+
+program "power cuts, controls" -- "$VM/power-cut.sh" --fs xfs --controls --seed "${SEED:-1}"
+
+guest "feature off" --in check,coverage --mode off -- \
+	gup_longterm nics devdax 'selftests refusal' doctor
+
+guest "nonsense parameter" --in check,coverage --mode nonsense -- \
+	'dmesg | grep "dax_retarget: .*nonsense"' nics devdax 'selftests refusal' doctor
+
+guest "iommu=pt" --in check,coverage --mode pt -- \
+	nics devdax 'selftests refusal' doctor
+
+program "memory removed, control" -- "$VM/removed-memory.sh"
+
+afterwards "gup_longterm says the same, on and off" \
+	--needs "feature off" --needs "large pages and regions, engines" -- \
+	"$VM/gup-longterm.sh" "$(log_of "feature off")" "$(log_of "large pages and regions, engines")"
+
+afterwards "lines reached" --in coverage -- \
+	"$VM/coverage.py" "$BUILD" "$VM/coverage.txt" "$counters"

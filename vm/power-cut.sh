@@ -37,7 +37,6 @@ USAGE
 # When the power is cut, in ms of work
 earliest=2000 latest=20000
 
-bench=$TOP/tools/testing/dax_retarget
 cuts=100 seed=$RANDOM types=(xfs ext4) controls=''
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -122,7 +121,7 @@ boot()
 
 	# Not guarded(), so that it is this process that is waited for.
 	setpriv --pdeathsig TERM "$VM/run" --fs "$type" --append dax_retarget=on \
-		--share "$bench" --dir "$dir" --keep "$dir/nvdimm" \
+		--share "$BENCH" --dir "$dir" --keep "$dir/nvdimm" \
 		--qemu "-pidfile $dir/qemu.pid" "${run_options[@]}" \
 		"$script" > /dev/null 2> "$dir/errors" {lock}<&- &
 	guest=$!
@@ -210,7 +209,7 @@ if [ -n "$controls" ]; then
 	for type in "${types[@]}"; do
 		control "$type" "promised without a sync" 'PROMISE BROKEN' DAX_RETARGET_NO_SYNC=1
 		run_options=(--allow 'WARNING:.*dax_retarget_assert_gone')
-		control "$type" "hooks skipped" 'STRAY DATA' DAX_RETARGET_BREAK=1
+		control "$type" "hooks skipped" 'STRAY DATA' DAX_RETARGET_BREAK=hook
 		run_options=()
 	done
 else

@@ -11,10 +11,9 @@ run=$RUNS/removed-memory
 log=$LOGS/removed-memory.log
 rm -rf "$run"
 status=0
-guarded "$VM/run" --dir "$run" --share "$TOP/tools/testing/dax_retarget" --limit 300 \
-	--append dax_retarget=on '. ./engine-nics.sh > /dev/null && cd /image/selftests/dax_retarget &&
-	echo 0x200000 > /sys/kernel/debug/dax_retarget/break &&
-	DAX_RETARGET_REMOVE=1 ./removal -v unbind' > "$log" 2>&1 || status=$?
+guarded "$VM/run" --dir "$run" --share "$BENCH" --limit 300 --append "${MODES[on]}" \
+	'. /run/vm/guest-lib.sh && nics && echo 1 > /sys/kernel/debug/dax_retarget/break/check_removed &&
+	DAX_RETARGET_REMOVE=1 selftest removal -v unbind' > "$log" 2>&1 || status=$?
 echo "1..1"
 if [ $status = 125 ] && grep -q 'RIP: .*dax_disassociate_entry' "$run/kernel.log"; then
 	echo "ok 1 control: entries of removed memory are looked at"

@@ -2,18 +2,20 @@
 /*
  * Long-term DMA to files on persistent memory (fsdax)
  *
- * A pin lets a device reach pages of an fsdax file for as long as it likes,
- * without a page reference. When the file system takes such a page back, it
- * calls a hook, and the device's IOVA for the page is pointed at a scratch page
- * in the IOMMU. See drivers/iommu/dax_retarget/pin.c for the life of a pin.
+ * A pin lets a device reach pages of an fsdax file for any time, without a page
+ * reference. When the file system takes such a page back, the file system calls a
+ * hook, and the hook points the device's IOVA for the page at a scratch page. See
+ * fs/dax/pin.c for the life of a pin.
  *
- * Three parties meet here: consumers, which make pins (RDMA umem); file systems
- * and the mm, which call the hooks; IOMMU drivers, which replace live entries.
+ * Two parties meet here: consumers, which make pins (RDMA umem), and file
+ * systems and the mm, which call the hooks. IOMMU drivers offer struct
+ * iommu_retarget_ops of linux/iommu.h.
  */
 #ifndef _LINUX_DAX_RETARGET_H
 #define _LINUX_DAX_RETARGET_H
 
 #include <linux/jump_label.h>
+#include <linux/mm.h>
 #include <linux/types.h>
 
 struct address_space;
@@ -21,56 +23,9 @@ struct dax_pin;
 struct dev_pagemap;
 struct device;
 struct inode;
-struct iommu_domain;
-struct iommu_iotlb_gather;
-struct list_head;
 struct page;
 struct sg_table;
 struct super_block;
-
-/**
- * struct iommu_retarget_ops - replace live entries of an IOMMU page table
- *
- * The IOMMU core has no operation for this: mapping over a mapped IOVA is an
- * error, and unmapping first would let a device meet a missing entry. A driver
- * whose domains lack these operations is never used for pins.
- *
- * The caller owns the IOVA range: nobody maps or unmaps it meanwhile. Ranges
- * beside it, which share page tables with it, may change at any time.
- *
- * @supported: May pins of @dev be made in @domain? The driver answers for the
- *             page table format, for the draining of DMA in flight by an IOTLB
- *             invalidation, and for translations cached outside of the IOMMU.
- * @reserve: Allocate every page table page that splitting large entries could
- *           take in any mapping of @size bytes, and add them to @tables. They
- *           are from the allocator that unmapping frees to. May sleep. Returns 0
- *           or -ENOMEM; what was allocated stays on @tables.
- * @needed: How many of them can splitting the large entries of
- *          [@iova, @iova + @size) down to PAGE_SIZE really take?
- * @replace: Point each page of [@iova, @iova + @size), which maps @size bytes
- *           of memory at @old, at the one page @new, keeping the attributes. At
- *           any moment a device sees the old page or the new one, never a
- *           missing entry. Takes tables from @tables, adds to @gather all that
- *           has to be invalidated. May sleep. Does not allocate, does not fail;
- *           skips an entry that does not map what it should. Returns the bytes
- *           replaced.
- * @sync: Invalidate all translations of @gather, cached page table entries of
- *        every level included, and wait until DMA in flight by them has
- *        reached memory.
- */
-struct iommu_retarget_ops {
-	bool (*supported)(struct iommu_domain *domain, struct device *dev);
-	int (*reserve)(struct iommu_domain *domain, size_t size,
-		       struct list_head *tables);
-	unsigned long (*needed)(struct iommu_domain *domain, unsigned long iova,
-				size_t size);
-	size_t (*replace)(struct iommu_domain *domain, unsigned long iova,
-			  phys_addr_t old, phys_addr_t new, size_t size,
-			  struct list_head *tables,
-			  struct iommu_iotlb_gather *gather);
-	void (*sync)(struct iommu_domain *domain,
-		     struct iommu_iotlb_gather *gather);
-};
 
 #ifdef CONFIG_DAX_RETARGET
 
@@ -96,13 +51,11 @@ long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
 			unsigned long nr_pages, unsigned int gup_flags,
 			struct page **pages);
 bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index);
-bool dax_pin_is_empty(struct dax_pin *pin);
+struct dax_pin *dax_pin_complete(struct dax_pin *pin);
 int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 			unsigned long attrs);
 void dax_pin_end(struct dax_pin *pin);
-void dax_pin_free(struct dax_pin *pin);
-void dax_pin_set_handle(u32 handle);
-void dax_pin_change_handle(const char *consumer, u32 from, u32 to);
+void dax_pin_put(struct dax_pin *pin);
 
 /* For file systems and the mm; callers test mapping_dax_pinned() first */
 void dax_retarget_range(struct address_space *mapping, loff_t lstart,
@@ -112,7 +65,7 @@ void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff);
 void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
 			 loff_t lend);
 
-/* The same; callers test dax_retarget_enabled() first */
+/* For file systems and the mm; callers test dax_retarget_enabled() first */
 void dax_retarget_pagemap(struct dev_pagemap *pgmap);
 void dax_pins_sync_super(struct super_block *sb);
 void dax_pins_memory_failure(unsigned long pfn);
@@ -146,7 +99,7 @@ static inline long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
 				      unsigned int gup_flags,
 				      struct page **pages)
 {
-	return 0;
+	return pin_user_pages_fast(start, nr_pages, gup_flags, pages);
 }
 
 static inline bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index)
@@ -154,9 +107,9 @@ static inline bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index)
 	return false;
 }
 
-static inline bool dax_pin_is_empty(struct dax_pin *pin)
+static inline struct dax_pin *dax_pin_complete(struct dax_pin *pin)
 {
-	return true;
+	return NULL;
 }
 
 static inline int dax_pin_map_sgtable(struct dax_pin *pin,
@@ -170,15 +123,7 @@ static inline void dax_pin_end(struct dax_pin *pin)
 {
 }
 
-static inline void dax_pin_free(struct dax_pin *pin)
-{
-}
-
-static inline void dax_pin_set_handle(u32 handle)
-{
-}
-
-static inline void dax_pin_change_handle(const char *consumer, u32 from, u32 to)
+static inline void dax_pin_put(struct dax_pin *pin)
 {
 }
 

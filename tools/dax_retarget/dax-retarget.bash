@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# bash completion for dax-retarget
+# bash completion for dax-retarget. The command lists its verbs and options; only
+# what an argument can be is known here, by the name that the help gives it.
 
 _dax_retarget_devices()
 {
@@ -11,62 +12,52 @@ _dax_retarget_devices()
 	done
 }
 
+_dax_retarget_pins()	# KEY: its numbers in the list of pins
+{
+	dax-retarget list --json 2> /dev/null |
+		sed -n "s/^ *\"$1\": *\([0-9]*\).*/\1/p" | sort -u
+}
+
+# What an argument can be; nothing of numbers and the like.
+_dax_retarget_argument()	# ARGUMENT WORD
+{
+	case $1 in
+	ID) compgen -W "$(_dax_retarget_pins id)" -- "$2" ;;
+	PID) compgen -W "$(_dax_retarget_pins pid)" -- "$2" ;;
+	NAME) compgen -W "$(_dax_retarget_devices)" -- "$2" ;;
+	PATH) compgen -f -- "$2" ;;
+	DIR) compgen -d -- "$2" ;;
+	esac
+}
+
 _dax_retarget()
 {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
-	local verbs='list devices monitor stats top revoke doctor'
-	local verb=${COMP_WORDS[1]-} words=''
+	local verb=${COMP_WORDS[1]-} words='' letter name argument
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$current")
+		words="$(dax-retarget --list-verbs) --help --version"
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 		return
 	fi
 
-	case $verb,$previous in
-	list,-d|list,--device|revoke,-d|revoke,--device)
-		mapfile -t COMPREPLY < <(compgen -W "$(_dax_retarget_devices)" -- "$current")
-		return ;;
-	list,-p|list,--pid|revoke,-p|revoke,--pid)
-		words=$(dax-retarget list --json 2> /dev/null |
-			sed -n 's/^ *"pid": *\([0-9]*\).*/\1/p' | sort -u)
-		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
-		return ;;
-	revoke,-i|revoke,--id)
-		words=$(dax-retarget list --json 2> /dev/null |
-			sed -n 's/^ *"id": *\([0-9]*\).*/\1/p')
-		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
-		return ;;
-	*,-f|*,--file)
-		compopt -o filenames
-		mapfile -t COMPREPLY < <(compgen -f -- "$current")
-		return ;;
-	*,-m|*,--mount)
-		compopt -o filenames
-		mapfile -t COMPREPLY < <(compgen -d -- "$current")
-		return ;;
-	monitor,-n|monitor,-t|monitor,--count|monitor,--timeout|\
-	top,-d|top,-n|top,--delay|top,--iterations|\
-	revoke,-o|revoke,-l|revoke,--offset|revoke,--length)
-		return ;;
-	esac
+	# Lines such as "-d, --device NAME"
+	while read -r letter name argument; do
+		words+=" $name"
+		[[ -n $argument && ( $previous = "${letter%,}" || $previous = "$name" ) ]] || continue
+		[[ $argument != PATH && $argument != DIR ]] || compopt -o filenames
+		mapfile -t COMPREPLY < <(_dax_retarget_argument "$argument" "$current")
+		return
+	done < <(dax-retarget "$verb" --list-opts 2> /dev/null)
 
-	case $verb in
-	list) words='--device --pid --file --mount --bytes --verbose --json' ;;
-	devices) words='--all --bytes --json' ;;
-	monitor) words='--count --timeout --bytes --json' ;;
-	stats) words='--bytes --json' ;;
-	top) words='--delay --iterations --batch' ;;
-	revoke) words='--id --device --pid --file --mount --offset --length --bytes --json' ;;
-	doctor)
-		words='--json'
-		if [[ $current != -* ]]; then
-			compopt -o filenames
-			mapfile -t COMPREPLY < <(compgen -f -W "$(_dax_retarget_devices)" -- "$current")
-			return
-		fi ;;
-	esac
-	mapfile -t COMPREPLY < <(compgen -W "$words --help" -- "$current")
+	if [[ $verb = doctor && $current != -* ]]; then
+		compopt -o filenames
+		words=$(_dax_retarget_devices)
+		mapfile -t COMPREPLY < <(compgen -f -W "$words" -- "$current")
+		return
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 
 complete -F _dax_retarget dax-retarget

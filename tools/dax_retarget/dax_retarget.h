@@ -5,12 +5,15 @@
 #ifndef DAX_RETARGET_H
 #define DAX_RETARGET_H
 
+#include <dirent.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include <json-c/json.h>
 #include <linux/dax_retarget_netlink.h>
@@ -53,7 +56,6 @@ struct place {
 /**
  * struct pin - what one message of the kernel says about a pin
  * @place: one range of the pin; a pin with several has several messages
- * @event: from here on, for events only
  *
  * The others are as in Documentation/netlink/specs/dax-retarget.yaml.
  */
@@ -61,8 +63,6 @@ struct pin {
 	uint32_t id;
 	char *device;
 	char *consumer;
-	uint32_t handle;
-	bool has_handle;
 	uint32_t pid;
 	bool has_pid;
 	uint64_t start_time;
@@ -75,11 +75,23 @@ struct pin {
 	uint64_t pages_retargeted;
 	uint32_t page_size;
 	struct place place;
-	uint64_t event;
-	uint64_t events_lost;
+};
+
+/**
+ * struct event - pages were taken back from a pin, or failed under it
+ * @number: from 1 since boot
+ * @time: in nanoseconds since boot
+ * @reason: enum dax_retarget_reason
+ * @pages: that were taken back, or failed
+ * @pin: the pin, with the range that the event is about; an event says nothing
+ *	of its age and state
+ */
+struct event {
+	uint64_t number;
 	uint64_t time;
 	uint32_t reason;
-	uint64_t event_pages;
+	uint64_t pages;
+	struct pin pin;
 };
 
 struct pins {
@@ -92,7 +104,7 @@ struct device {
 	char *name;
 	char *driver;
 	bool retargetable;
-	char *reason;
+	uint32_t refusal;
 	char *domain_type;
 	uint64_t pins;
 	uint64_t bytes_pinned;
@@ -143,22 +155,103 @@ struct revoked {
 	uint32_t page_size;
 };
 
-/* main.c */
+/* util.c */
 void fail(int status, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
-void usage_error(const char *fmt, ...)
-	__attribute__((noreturn, format(printf, 1, 2)));
 void finish_output(void);
 void *xrealloc(void *old, size_t nr, size_t size);
 char *xstrdup(const char *s);
+char *xvasprintf(const char *fmt, va_list args)
+	__attribute__((format(printf, 1, 0)));
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-uint64_t parse_number(const char *option, const char *text, uint64_t max);
-uint64_t parse_size(const char *option, const char *text);
-double parse_seconds(const char *option, const char *text);
-void select_file(struct selector *selector, const char *path);
-void select_mount(struct selector *selector, const char *path);
+/* Room for one more element in an array of @nr, which may move */
+void *make_room(void *array, size_t nr, size_t *max, size_t size);
+int64_t clock_ns(clockid_t clock);
 void catch_signals(void);
 extern volatile sig_atomic_t stopped;
+
+/* options.c */
+
+/**
+ * struct verb_option - an option of a verb; OPT_END() ends a table
+ * @letter: the short option; 0 in a heading of the help
+ * @name: the long option
+ * @argument: what the help calls the argument; %NULL if there is none
+ * @value: what the option sets
+ * @help: says what it does
+ * @parse: reads the argument into @value; %NULL for --help
+ */
+struct verb_option {
+	char letter;
+	const char *name;
+	const char *argument;
+	void *value;
+	const char *help;
+	void (*parse)(const struct verb_option *option, const char *text);
+};
+
+void parse_flag(const struct verb_option *option, const char *text);
+void parse_seconds(const struct verb_option *option, const char *text);
+void parse_count(const struct verb_option *option, const char *text);
+uint64_t parse_number(const struct verb_option *option, const char *text,
+		      uint64_t max);
+uint64_t parse_size(const struct verb_option *option, const char *text);
+
+/* Compound literals, so that the compiler looks at the type of the variable */
+#define OPT_FLAG(letter, name, value, help) \
+	{ letter, name, NULL, (bool *){ value }, help, parse_flag }
+#define OPT_SECONDS(letter, name, value, argument, help) \
+	{ letter, name, argument, (double *){ value }, help, parse_seconds }
+#define OPT_COUNT(letter, name, value, argument, help) \
+	{ letter, name, argument, (uint64_t *){ value }, help, parse_count }
+#define OPT_SELECT(letter, name, value, argument, help) \
+	{ letter, #name, argument, (struct selector *){ value }, help, \
+	  select_##name }
+#define OPT_HEADING(text)	{ .help = text }
+#define OPT_HELP()		{ 'h', "help", .help = "print this text" }
+#define OPT_END()		{ }
+
+/**
+ * struct verb - a verb of the command
+ * @name: %NULL for the command itself
+ * @arguments: what follows the name, for the help; %NULL for options alone
+ * @summary: what it does, in a line
+ * @description: the same in full
+ * @notes: what the help ends with, or %NULL
+ * @takes_arguments: other than options
+ * @print_list: prints what the help lists before the options, or %NULL
+ * @run: does it; returns the exit status
+ */
+struct verb {
+	const char *name;
+	const char *arguments;
+	const char *summary;
+	const char *description;
+	const char *notes;
+	bool takes_arguments;
+	void (*print_list)(void);
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct verb list_verb, devices_verb, monitor_verb, stats_verb,
+	top_verb, revoke_verb, doctor_verb;
+
+void usage_error(const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+/* Returns the index of the first argument that is no option */
+int parse_options(int argc, char **argv, const struct verb *verb,
+		  const struct verb_option *options);
+
+/* select.c */
+void select_id(const struct verb_option *option, const char *text);
+void select_device(const struct verb_option *option, const char *text);
+void select_pid(const struct verb_option *option, const char *text);
+void select_file(const struct verb_option *option, const char *text);
+void select_mount(const struct verb_option *option, const char *text);
+void select_offset(const struct verb_option *option, const char *text);
+void select_length(const struct verb_option *option, const char *text);
+bool is_selected(const struct selector *selector, const struct pin *pin);
+void resolve_device(struct selector *selector);
 
 /* netlink.c */
 bool feature_exists(void);
@@ -171,7 +264,7 @@ int do_revoke(const struct selector *selector, struct revoked *revoked);
 
 enum wait_result { WAIT_EVENT, WAIT_OVERRUN, WAIT_TIMEOUT, WAIT_STOPPED };
 void subscribe(void);
-enum wait_result wait_event(struct pin *event, double seconds);
+enum wait_result wait_event(struct event *event, double seconds);
 void free_pin(struct pin *pin);
 
 /* sysfs.c */
@@ -182,10 +275,11 @@ void read_line(char *buf, size_t size, const char *fmt, ...)
 /* Name of the file that a symbolic link points at; "" if there is none */
 void read_link(char *buf, size_t size, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+bool path_exists(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+const char *next_name(DIR *dir);
 struct json_object *rdma_devices_of(const char *device);
 bool rdma_parent(const char *rdma_device, char *buf, size_t size);
 bool is_vfio_bound(const char *driver);
-void resolve_device(struct selector *selector);
 
 /* mounts.c */
 
@@ -219,6 +313,8 @@ char *range_text(const struct place *place, bool exact);
 const char *access_name(uint32_t access);
 const char *state_name(uint32_t state);
 const char *reason_name(uint32_t reason);
+const char *refusal_name(uint32_t refusal);
+const char *refusal_words(uint32_t refusal);
 struct table *table_new(unsigned int columns, ...);
 void table_add(struct table *table, char *cell);
 void table_print(struct table *table, unsigned int max_rows);
@@ -228,26 +324,10 @@ void put_string(struct json_object *object, const char *key, const char *s);
 void put_number(struct json_object *object, const char *key, uint64_t n);
 void put_bool(struct json_object *object, const char *key, bool b);
 void put_seconds(struct json_object *object, const char *key,
-		  uint64_t nanoseconds);
+		 uint64_t nanoseconds);
 void print_json_value(struct json_object *object);
 void print_json_line(struct json_object *object);
 struct json_object *json_of_pin(const struct pin *pin);
 struct json_object *json_of_place(const struct place *place);
-
-/* Verbs */
-int cmd_list(int argc, char **argv);
-int cmd_devices(int argc, char **argv);
-int cmd_monitor(int argc, char **argv);
-int cmd_stats(int argc, char **argv);
-int cmd_top(int argc, char **argv);
-int cmd_revoke(int argc, char **argv);
-int cmd_doctor(int argc, char **argv);
-extern const char list_usage[], devices_usage[], monitor_usage[], stats_usage[],
-	top_usage[], revoke_usage[], doctor_usage[];
-/* getopt_long() that knows --help of the verb at hand and ends at errors */
-struct option;
-int next_option(int argc, char **argv, const char *shorts,
-		const struct option *longs);
-void no_arguments(int argc, char **argv);
 
 #endif /* DAX_RETARGET_H */

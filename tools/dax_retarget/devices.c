@@ -3,23 +3,10 @@
  * dax-retarget devices: through which devices files can be reached
  */
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "dax_retarget.h"
-
-const char devices_usage[] =
-"Usage: dax-retarget devices [OPTION...]\n"
-"\n"
-"List devices: those of RDMA devices, those given to VFIO, and those that have\n"
-"or had pins. VERDICT is what the kernel says of the device and its IOMMU; see\n"
-"doctor for what else can be in the way.\n"
-"\n"
-"  -a, --all       all PCI devices that have a driver\n"
-"  -b, --bytes     exact numbers of bytes\n"
-"  -j, --json\n"
-"  -h, --help\n";
 
 static bool is_of_interest(const struct device *device,
 			   struct json_object *rdma)
@@ -40,7 +27,10 @@ static struct json_object *json_device(const struct device *device,
 	json_object_object_add(object, "rdma_devices", json_object_get(rdma));
 	put_bool(object, "vfio", is_vfio_bound(device->driver));
 	put_bool(object, "retargetable", device->retargetable);
-	put_string(object, "reason", device->reason);
+	if (!device->retargetable) {
+		put_string(object, "refusal", refusal_name(device->refusal));
+		put_string(object, "reason", refusal_words(device->refusal));
+	}
 	put_string(object, "domain_type", device->domain_type);
 	put_number(object, "pins", device->pins);
 	put_number(object, "pinned", device->bytes_pinned);
@@ -78,39 +68,25 @@ static void add_device(struct table *table, const struct device *device,
 	table_add(table, human_size(device->bytes_retargeted, exact));
 	table_add(table, xasprintf("%" PRIu64, device->flushes));
 	table_add(table, device->retargetable ? xstrdup("yes") :
-		  xasprintf("no: %s", device->reason ?: "no reason given"));
+		  xasprintf("no: %s", refusal_words(device->refusal)));
 }
 
-int cmd_devices(int argc, char **argv)
+static int run_devices(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "all", no_argument, NULL, 'a' },
-		{ "bytes", no_argument, NULL, 'b' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
-	};
 	bool all = false, exact = false, json = false;
+	const struct verb_option options[] = {
+		OPT_FLAG('a', "all", &all, "all PCI devices that have a driver"),
+		OPT_FLAG('b', "bytes", &exact, "exact numbers of bytes"),
+		OPT_FLAG('j', "json", &json, "one array of devices"),
+		OPT_HELP(),
+		OPT_END()
+	};
 	struct json_object *array, *rdma;
 	struct devices devices = { };
 	struct table *table;
-	int option;
 	size_t i;
 
-	while ((option = next_option(argc, argv, "abjh", options)) != -1) {
-		switch (option) {
-		case 'a':
-			all = true;
-			break;
-		case 'b':
-			exact = true;
-			break;
-		case 'j':
-			json = true;
-			break;
-		}
-	}
-	no_arguments(argc, argv);
+	parse_options(argc, argv, &devices_verb, options);
 
 	get_devices(&devices);
 	array = json_object_new_array();
@@ -135,3 +111,13 @@ int cmd_devices(int argc, char **argv)
 	free_devices(&devices);
 	return EXIT_OK;
 }
+
+const struct verb devices_verb = {
+	.name = "devices",
+	.summary = "devices that can have pins, and why others cannot",
+	.description =
+"List devices: those of RDMA devices, those given to VFIO, and those that have\n"
+"or had pins. VERDICT is what the kernel says of the device and its IOMMU; see\n"
+"doctor for what else can be in the way.\n",
+	.run = run_devices,
+};

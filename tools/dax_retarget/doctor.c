@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dax-retarget doctor: why can a device or a file not be pinned, and what helps?
+ * dax-retarget doctor: why a device or a file cannot be pinned, and what helps
  *
- * The kernel refuses with one errno, whatever is in the way. Here all that it
- * wants is looked at from outside: the kernel and its parameters, the IOMMU, the
- * device and its driver, the file and what it lies on.
+ * A consumer's call fails with the same errno, whatever is in the way. The
+ * kernel says of each PCI device why it refuses it. The rest is looked at from
+ * outside: the kernel's parameters, the driver of the RDMA device, the file and
+ * the block device that it lies on.
  */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/stat.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,31 +22,6 @@
 
 #include "dax_retarget.h"
 
-const char doctor_usage[] =
-"Usage: dax-retarget doctor [OPTION...] [DEVICE|FILE...]\n"
-"\n"
-"Explain why a device or a file cannot be pinned on this machine, and what to\n"
-"change. DEVICE is an RDMA device (mlx5_0), a PCI device (0000:01:00.0) or a network\n"
-"device (eth0); a FILE of that name is ./NAME. Without arguments: the machine and\n"
-"its RDMA devices.\n"
-"\n"
-"  -j, --json\n"
-"  -h, --help\n"
-"\n"
-"Exit status 0 if all can work, 1 if something is in the way.\n";
-
-/* Of VT-d, capability and extended capability register */
-#define CAP_CACHING_MODE	(1ULL << 7)
-#define CAP_WRITE_DRAIN		(1ULL << 54)
-#define CAP_READ_DRAIN		(1ULL << 55)
-#define ECAP_QUEUED		(1ULL << 1)
-#define ECAP_SCALABLE_MODE	(1ULL << 43)
-
-#define PCI_EXT_CAP_START	0x100
-#define PCI_EXT_CAP_ATS		0x0f
-#define PCI_ATS_CONTROL		6
-#define PCI_ATS_ENABLE		0x8000
-
 static bool json;
 static struct json_object *findings;
 static const char *subject;
@@ -56,7 +29,6 @@ static unsigned int problems;
 static char command_line[4096];
 static bool have_feature;
 static struct devices devices;
-static struct pins pins;
 
 static void about(const char *what)
 {
@@ -65,78 +37,87 @@ static void about(const char *what)
 		printf("%s\n", what);
 }
 
-static void add_finding(const char *verdict, const char *text,
-			const char *remedy)
+static void __attribute__((format(printf, 3, 0)))
+add_finding(const char *verdict, const char *remedy, const char *fmt,
+	    va_list args)
 {
+	char *text = xvasprintf(fmt, args), *clean;
 	struct json_object *object;
-	char *clean;
 
-	if (!json) {
+	if (json) {
+		object = json_object_new_object();
+		put_string(object, "subject", subject);
+		put_bool(object, "ok", !remedy);
+		put_string(object, "finding", text);
+		put_string(object, "remedy", remedy);
+		json_object_array_add(findings, object);
+	} else {
 		clean = printable(text);
 		printf("  %-4s  %s\n", verdict, clean);
 		free(clean);
 		if (remedy)
 			printf("        remedy: %s\n", remedy);
-		return;
 	}
-	object = json_object_new_object();
-	put_string(object, "subject", subject);
-	put_bool(object, "ok", strcmp(verdict, "FAIL"));
-	put_string(object, "finding", text);
-	put_string(object, "remedy", remedy);
-	json_object_array_add(findings, object);
+	free(text);
 }
 
 static void __attribute__((format(printf, 1, 2))) ok(const char *fmt, ...)
 {
 	va_list args;
-	char *text;
 
 	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		fail(EXIT_FAILED, "out of memory");
+	add_finding("ok", NULL, fmt, args);
 	va_end(args);
-	add_finding("ok", text, NULL);
-	free(text);
 }
 
 static void __attribute__((format(printf, 2, 3)))
 problem(const char *remedy, const char *fmt, ...)
 {
 	va_list args;
-	char *text;
 
-	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		fail(EXIT_FAILED, "out of memory");
-	va_end(args);
 	problems++;
-	add_finding("FAIL", text, remedy);
-	free(text);
+	va_start(args, fmt);
+	add_finding("FAIL", remedy, fmt, args);
+	va_end(args);
 }
 
 /*
- * The last value of a kernel parameter, which is the one that counts, into @buf.
- * Returns false if there is none.
+ * The next value of a kernel parameter, from @at in the command line on. The
+ * value has @len characters. %NULL if there is none.
+ */
+static const char *next_value(const char **at, const char *name, size_t *len)
+{
+	size_t name_len = strlen(name), n;
+	const char *word;
+
+	while (*(word = *at + strspn(*at, " "))) {
+		n = strcspn(word, " ");
+		*at = word + n;
+		/* Words after "--" are for init */
+		if (n == 2 && !strncmp(word, "--", 2))
+			break;
+		if (n > name_len && !strncmp(word, name, name_len) &&
+		    word[name_len] == '=') {
+			*len = n - name_len - 1;
+			return word + name_len + 1;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * The last value of a kernel parameter, which is the one that counts, goes to
+ * @buf. Returns false if there is none.
  */
 static bool kernel_parameter(const char *name, char *buf, size_t size)
 {
-	size_t len = strlen(name);
-	const char *word = command_line;
+	const char *at = command_line, *value;
 	bool found = false;
-	int n;
+	size_t len;
 
-	while (*(word += strspn(word, " "))) {
-		n = strcspn(word, " ");
-		/* What follows is for init */
-		if (n == 2 && !strncmp(word, "--", 2))
-			break;
-		if (!strncmp(word, name, len) && word[len] == '=') {
-			snprintf(buf, size, "%.*s", (int)(n - len - 1),
-				 word + len + 1);
-			found = true;
-		}
-		word += n;
+	while ((value = next_value(&at, name, &len))) {
+		snprintf(buf, size, "%.*s", (int)len, value);
+		found = true;
 	}
 	return found;
 }
@@ -144,24 +125,15 @@ static bool kernel_parameter(const char *name, char *buf, size_t size)
 /* Is @word in the list of the parameter, in any of its places? */
 static bool parameter_has(const char *name, const char *word)
 {
-	size_t name_len = strlen(name), len = strlen(word), n;
-	const char *p = command_line;
+	const char *at = command_line, *value, *end;
+	size_t len;
 
-	while (*(p += strspn(p, " "))) {
-		n = strcspn(p, " ");
-		if (n > name_len && !strncmp(p, name, name_len) &&
-		    p[name_len] == '=') {
-			const char *q = p + name_len + 1, *end = p + n;
-
-			while (q < end) {
-				size_t m = strcspn(q, ", ");
-
-				if (m == len && !strncmp(q, word, len))
-					return true;
-				q += m + 1;
-			}
+	while ((value = next_value(&at, name, &len))) {
+		for (end = value + len; value < end; value += len + 1) {
+			len = strcspn(value, ", ");
+			if (len == strlen(word) && !strncmp(value, word, len))
+				return true;
 		}
-		p += n;
 	}
 	return false;
 }
@@ -199,15 +171,6 @@ static void check_parameter(void)
 			mode);
 }
 
-static uint64_t iommu_register(const char *iommu, const char *name)
-{
-	char text[64];
-
-	read_line(text, sizeof(text), "/sys/class/iommu/%s/intel-iommu/%s",
-		  iommu, name);
-	return strtoull(text, NULL, 16);
-}
-
 static bool passed_through(void)
 {
 	char value[64];
@@ -218,47 +181,13 @@ static bool passed_through(void)
 	       is_boolean_on(value);
 }
 
-/* What the IOMMU of a device, or any, lacks. Returns the number of problems. */
-static unsigned int check_iommu(const char *iommu)
-{
-	uint64_t cap = iommu_register(iommu, "cap");
-	uint64_t ecap = iommu_register(iommu, "ecap");
-	unsigned int before = problems;
-
-	if (strncmp(iommu, "dmar", 4)) {
-		problem("none: use a machine with an Intel VT-d IOMMU",
-			"%s is not an Intel VT-d IOMMU", iommu);
-		return problems - before;
-	}
-	if (cap & CAP_CACHING_MODE)
-		problem("run it on the host, not in this virtual machine",
-			"%s is emulated by a hypervisor that copies its tables (caching mode)",
-			iommu);
-	if (!(ecap & ECAP_QUEUED) || !(cap & CAP_WRITE_DRAIN) ||
-	    !(cap & CAP_READ_DRAIN))
-		problem("none: use a machine with a newer IOMMU",
-			"%s cannot wait for DMA that is under way (queued invalidation, draining)",
-			iommu);
-	if ((ecap & ECAP_SCALABLE_MODE) && parameter_has("intel_iommu", "sm_on"))
-		problem("boot with intel_iommu=on,sm_off",
-			"%s works in scalable mode", iommu);
-	return problems - before;
-}
-
 static void check_iommus(void)
 {
 	DIR *dir = opendir("/sys/class/iommu");
-	struct dirent *entry;
-	unsigned int nr = 0, bad = 0;
+	unsigned int nr = 0;
 
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
+	while (next_name(dir))
 		nr++;
-		bad += check_iommu(entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
 	if (!nr) {
 		if (parameter_has("intel_iommu", "off") ||
 		    parameter_has("iommu", "off"))
@@ -272,7 +201,7 @@ static void check_iommus(void)
 	if (passed_through())
 		problem("boot with iommu=nopt (iommu.passthrough=0), intel_iommu=on",
 			"the IOMMU passes DMA through: iommu=pt or iommu.passthrough=1 on the kernel's command line");
-	else if (!bad)
+	else
 		ok("%u IOMMU%s, which translate%s", nr, nr == 1 ? "" : "s",
 		   nr == 1 ? "s" : "");
 }
@@ -280,21 +209,16 @@ static void check_iommus(void)
 static void check_namespaces(void)
 {
 	DIR *dir = opendir("/sys/block");
-	struct dirent *entry;
-	unsigned int nr = 0;
 	char value[16], dm[64];
+	unsigned int nr = 0;
+	const char *name;
 
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
+	while ((name = next_name(dir))) {
 		read_line(value, sizeof(value), "/sys/block/%s/queue/dax",
-			  entry->d_name);
-		read_line(dm, sizeof(dm), "/sys/block/%s/dm/name",
-			  entry->d_name);
+			  name);
+		read_line(dm, sizeof(dm), "/sys/block/%s/dm/name", name);
 		nr += !strcmp(value, "1") && !dm[0];
 	}
-	if (dir)
-		closedir(dir);
 	if (nr)
 		ok("%u persistent memory block device%s with DAX", nr,
 		   nr == 1 ? "" : "s");
@@ -313,8 +237,11 @@ static const struct device *device_by_name(const char *name)
 	return NULL;
 }
 
-/* Drivers, by the PCI device's, whose RDMA devices may pin DAX files */
-static bool driver_opted_in(const char *driver)
+/*
+ * Does the driver of an RDMA device let DAX files be pinned? @driver is that of
+ * the device that does the DMA.
+ */
+static bool driver_opted_in(const char *rdma_device, const char *driver)
 {
 	static const char *const drivers[] = {
 		"mlx5_core", "mlx4_core", "bnxt_en", "ice", "i40e", "hns3",
@@ -325,90 +252,76 @@ static bool driver_opted_in(const char *driver)
 	for (i = 0; i < ARRAY_SIZE(drivers); i++)
 		if (!strcmp(driver, drivers[i]))
 			return true;
-	return false;
+	/*
+	 * rxe alone has this attribute. An rxe link has a device only if the
+	 * link was given a DMA engine for tests, and then it lets files be pinned.
+	 */
+	return path_exists("/sys/class/infiniband/%s/parent", rdma_device);
 }
 
-/* Is ATS on? The extended capabilities are for root only. */
-static bool ats_enabled(const char *device)
+/* What helps, by what the kernel says of a device */
+static const char *const remedies[] = {
+	[DAX_RETARGET_REFUSAL_DISABLED] =
+		"add dax_retarget=on to the kernel's command line, and reboot",
+	[DAX_RETARGET_REFUSAL_NO_DMA] =
+		"use a NIC with RDMA in hardware, not rxe or siw",
+	[DAX_RETARGET_REFUSAL_NO_IOMMU] =
+		"boot with intel_iommu=on and iommu=nopt, with VT-d on in the firmware",
+	[DAX_RETARGET_REFUSAL_NOT_PCI] = "use a PCI device",
+	[DAX_RETARGET_REFUSAL_PASSTHROUGH] =
+		"boot with iommu=nopt (iommu.passthrough=0), or: echo DMA > /sys/kernel/iommu_groups/.../type",
+	[DAX_RETARGET_REFUSAL_NO_REPLACE] =
+		"use a machine with an Intel VT-d IOMMU",
+	[DAX_RETARGET_REFUSAL_FIRST_LEVEL] = "boot with intel_iommu=on,sm_off",
+	[DAX_RETARGET_REFUSAL_NESTED] =
+		"use the device on the host, not through nested translation",
+	[DAX_RETARGET_REFUSAL_NO_DRAIN] =
+		"use a machine with a newer IOMMU",
+	[DAX_RETARGET_REFUSAL_CACHING_MODE] =
+		"use the device on the host, not in this virtual machine",
+	[DAX_RETARGET_REFUSAL_ATS] =
+		"turn ATS off for the device (firmware, or pci=noats)",
+	[DAX_RETARGET_REFUSAL_NOT_COHERENT] =
+		"use a device and a machine with cache coherent DMA",
+	[DAX_RETARGET_REFUSAL_BOUNCE] =
+		"boot without swiotlb=force; an external device cannot be trusted",
+	[DAX_RETARGET_REFUSAL_CRASH_KERNEL] = "use the regular kernel",
+	[DAX_RETARGET_REFUSAL_BUSY] = "ask again",
+	[DAX_RETARGET_REFUSAL_MANAGED] =
+		"bind the device to its own driver: VFIO cannot pin DAX files yet",
+};
+
+static void refused(uint32_t refusal)
 {
-	unsigned char config[4096];
-	char *path = xasprintf("/sys/bus/pci/devices/%s/config", device);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	unsigned int at = PCI_EXT_CAP_START, hops = 0;
-	ssize_t len;
+	const char *remedy = NULL;
 
-	free(path);
-	if (fd < 0)
-		return false;
-	len = pread(fd, config, sizeof(config), 0);
-	close(fd);
-	/* Each capability: 16 bits id, 4 bits version, 12 bits of the next */
-	while (at >= PCI_EXT_CAP_START && (ssize_t)at + 8 <= len &&
-	       hops++ < 1024) {
-		unsigned int id = config[at] | config[at + 1] << 8;
-
-		if (id == PCI_EXT_CAP_ATS)
-			return (config[at + PCI_ATS_CONTROL + 1] << 8) &
-			       PCI_ATS_ENABLE;
-		at = (config[at + 2] | config[at + 3] << 8) >> 4;
-	}
-	return false;
-}
-
-/* Why the IOMMU cannot replace entries of a device: the kernel does not tell */
-static void explain_iommu(const char *name)
-{
-	unsigned int before = problems;
-	char iommu[64];
-
-	read_link(iommu, sizeof(iommu), "/sys/bus/pci/devices/%s/iommu", name);
-	if (ats_enabled(name))
-		problem("turn ATS off for the device (firmware, or pci=noats)",
-			"the device caches translations (ATS)");
-	if (iommu[0])
-		check_iommu(iommu);
-	if (before == problems)
-		problem("boot with intel_iommu=on,sm_off; see \"Requirements\" in the administrator's guide",
-			"the IOMMU cannot replace live entries for the device, probably as it works in scalable mode");
-}
-
-static void explain_refusal(const struct device *device)
-{
-	if (!strcmp(device->domain_type, "none"))
-		problem("boot with intel_iommu=on, with VT-d on in the firmware",
-			"%s", device->reason ?: "no IOMMU");
-	else if (is_vfio_bound(device->driver))
-		problem("bind the device to its own driver: VFIO cannot pin DAX files yet",
-			"the device is given to VFIO");
-	else if (!strcmp(device->domain_type, "identity"))
-		problem("boot with iommu=nopt (iommu.passthrough=0), or: echo DMA > /sys/kernel/iommu_groups/.../type",
-			"%s", device->reason ?: "DMA is passed through");
-	else if (device->reason && strstr(device->reason, "live entries"))
-		explain_iommu(device->name);
-	else if (device->reason && strstr(device->reason, "bounce"))
-		problem("boot without swiotlb=force; an external device cannot be trusted",
-			"%s", device->reason);
-	else
-		problem("see \"Requirements\" in the administrator's guide",
-			"%s", device->reason ?: "the kernel gives no reason");
+	if (refusal < ARRAY_SIZE(remedies))
+		remedy = remedies[refusal];
+	problem(remedy ?: "see \"Requirements\" in the administrator's guide",
+		"%s", refusal_words(refusal));
 }
 
 /* The device that does the DMA */
-static void check_pci(const char *name)
+static void check_dma_device(const char *name)
 {
 	const struct device *device = device_by_name(name);
 	char driver[64], type[64];
 
-	if (device) {
-		if (device->retargetable)
-			ok("%s (driver %s): the IOMMU can take pages back",
-			   name, device->driver);
-		else if (!strstr(device->reason ?: "", "dax_retarget="))
-			/* That is a finding about the machine */
-			explain_refusal(device);
+	if (device && device->retargetable) {
+		ok("%s (driver %s): the IOMMU can take pages back", name,
+		   device->driver);
 		return;
 	}
-
+	if (device) {
+		/* A finding about the machine tells of the parameter */
+		if (device->refusal != DAX_RETARGET_REFUSAL_DISABLED)
+			refused(device->refusal);
+		return;
+	}
+	if (!path_exists("/sys/bus/pci/devices/%s", name)) {
+		refused(DAX_RETARGET_REFUSAL_NOT_PCI);
+		return;
+	}
 	read_link(driver, sizeof(driver), "/sys/bus/pci/devices/%s/driver",
 		  name);
 	if (!driver[0]) {
@@ -417,60 +330,47 @@ static void check_pci(const char *name)
 	}
 	if (have_feature)
 		return;
-	/* An older kernel: what can be said without it */
+
+	/* This kernel cannot be asked, but its IOMMU can be looked at */
 	read_line(type, sizeof(type), "/sys/bus/pci/devices/%s/iommu_group/type",
 		  name);
 	if (!type[0])
-		problem("boot with intel_iommu=on, with VT-d on in the firmware",
-			"no IOMMU translates the device's DMA");
+		refused(DAX_RETARGET_REFUSAL_NO_IOMMU);
 	else if (!strcmp(type, "identity"))
-		problem("boot with iommu=nopt (iommu.passthrough=0)",
-			"the device's IOMMU domain is passed through");
+		refused(DAX_RETARGET_REFUSAL_PASSTHROUGH);
 }
 
 static void check_rdma(const char *name)
 {
 	char parent[256], driver[64];
-	size_t i;
 
-	for (i = 0; i < pins.nr; i++) {
-		if (strcmp(pins.pin[i].consumer, name))
-			continue;
-		ok("it has pins, by DMA of %s", pins.pin[i].device);
-		return;
-	}
 	if (!rdma_parent(name, parent, sizeof(parent))) {
-		problem("use a NIC with RDMA in hardware",
-			"the RDMA device does no DMA of its own, as rxe and siw");
+		refused(DAX_RETARGET_REFUSAL_NO_DMA);
 		return;
 	}
-	check_pci(parent);
-	read_link(driver, sizeof(driver), "/sys/bus/pci/devices/%s/driver",
-		  parent);
-	if (!driver_opted_in(driver))
+	check_dma_device(parent);
+	read_link(driver, sizeof(driver), "/sys/class/infiniband/%s/device/driver",
+		  name);
+	if (driver_opted_in(name, driver))
+		ok("its driver, %s, lets DAX files be pinned", driver);
+	else
 		problem("use a NIC of one of mlx5, mlx4, bnxt_re, irdma, hns, efa",
 			"its driver, %s, does not let DAX files be pinned",
 			driver[0] ? driver : "none");
-	else
-		ok("its driver, %s, lets DAX files be pinned", driver);
 }
 
 static void check_all_rdma(void)
 {
 	DIR *dir = opendir("/sys/class/infiniband");
-	struct dirent *entry;
 	unsigned int nr = 0;
+	const char *name;
 
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
-			continue;
+	while ((name = next_name(dir))) {
 		nr++;
-		about(entry->d_name);
-		check_rdma(entry->d_name);
+		about(name);
+		check_rdma(name);
 		subject = "machine";
 	}
-	if (dir)
-		closedir(dir);
 	if (!nr) {
 		about("RDMA devices");
 		problem("load the driver of the NIC, e.g. modprobe mlx5_ib",
@@ -594,64 +494,53 @@ static void check_file(const char *path)
 
 static void check_argument(const char *name)
 {
-	char link[256], *path;
-	bool is_pci;
+	char link[256];
 
 	about(name);
 	if (!strchr(name, '/')) {
-		path = xasprintf("/sys/class/infiniband/%s", name);
-		if (!access(path, F_OK)) {
-			free(path);
+		if (path_exists("/sys/class/infiniband/%s", name)) {
 			check_rdma(name);
 			return;
 		}
-		free(path);
-		path = xasprintf("/sys/bus/pci/devices/%s", name);
-		is_pci = !access(path, F_OK);
-		free(path);
-		if (is_pci) {
-			check_pci(name);
+		if (path_exists("/sys/bus/pci/devices/%s", name)) {
+			check_dma_device(name);
 			return;
 		}
 		read_link(link, sizeof(link), "/sys/class/net/%s/device", name);
 		if (link[0]) {
-			check_pci(link);
+			check_dma_device(link);
 			return;
 		}
 	}
 	check_file(name);
 }
 
-int cmd_doctor(int argc, char **argv)
+static int run_doctor(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
+	const struct verb_option options[] = {
+		OPT_FLAG('j', "json", &json, "one array of findings"),
+		OPT_HELP(),
+		OPT_END()
 	};
-	static const struct selector all;
-	int option;
+	int i;
 
-	while ((option = next_option(argc, argv, "jh", options)) != -1)
-		json = true;
+	i = parse_options(argc, argv, &doctor_verb, options);
 
 	findings = json_object_new_array();
 	read_line(command_line, sizeof(command_line), "/proc/cmdline");
 	read_mounts();
 	have_feature = feature_exists();
-	if (have_feature) {
+	if (have_feature)
 		get_devices(&devices);
-		get_pins(&pins, &all);
-	}
 
 	about("machine");
 	check_parameter();
 	check_iommus();
 	check_namespaces();
-	if (optind == argc)
+	if (i == argc)
 		check_all_rdma();
-	for (; optind < argc; optind++)
-		check_argument(argv[optind]);
+	for (; i < argc; i++)
+		check_argument(argv[i]);
 
 	if (json)
 		print_json_value(findings);
@@ -661,6 +550,20 @@ int cmd_doctor(int argc, char **argv)
 		printf("%s\n", problems ? "something is in the way" :
 		       "nothing is in the way");
 	free_devices(&devices);
-	free_pins(&pins);
 	return problems ? EXIT_FAILED : EXIT_OK;
 }
+
+const struct verb doctor_verb = {
+	.name = "doctor",
+	.arguments = "[OPTION...] [DEVICE|FILE...]",
+	.summary = "explain why a device or a file cannot be pinned",
+	.description =
+"Explain why a device or a file cannot be pinned on this machine, and what to\n"
+"change. DEVICE is an RDMA device (mlx5_0), a PCI device (0000:01:00.0) or a\n"
+"network device (eth0); a FILE of that name is ./NAME. Without arguments: the\n"
+"machine and its RDMA devices.\n",
+	.notes =
+"Exit status 0 if all can work, 1 if something is in the way.\n",
+	.takes_arguments = true,
+	.run = run_doctor,
+};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dax-retarget: what programs read
+ * dax-retarget: output for programs
  *
- * Numbers are bytes and seconds, names are as in the schema files beside this
- * one. What is not known is absent.
+ * Numbers are bytes and seconds; names are as in schema/. What is not known is
+ * absent.
  */
 
 #include <stdlib.h>
@@ -76,7 +76,7 @@ void put_bool(struct json_object *object, const char *key, bool b)
 }
 
 void put_seconds(struct json_object *object, const char *key,
-		  uint64_t nanoseconds)
+		 uint64_t nanoseconds)
 {
 	char text[32];
 
@@ -112,8 +112,6 @@ struct json_object *json_of_pin(const struct pin *pin)
 	put_number(object, "id", pin->id);
 	put_string(object, "device", pin->device);
 	put_string(object, "consumer", pin->consumer);
-	if (pin->has_handle)
-		put_number(object, "handle", pin->handle);
 	if (pin->has_pid)
 		put_number(object, "pid", pin->pid);
 	put_string(object, "comm", pin->comm);

@@ -1,32 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dax-retarget list: who reaches what
+ * dax-retarget list: which process lets which device reach which file
  */
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "dax_retarget.h"
 
-const char list_usage[] =
-"Usage: dax-retarget list [OPTION...]\n"
-"\n"
-"List pins: which process lets which device reach which range of which file.\n"
-"Without CAP_SYS_ADMIN, those of the own processes.\n"
-"\n"
-"  -d, --device NAME   only of this PCI device or RDMA device\n"
-"  -p, --pid PID       only of this process\n"
-"  -f, --file PATH     only with pages of this file\n"
-"  -m, --mount DIR     only with files of the file system DIR is on\n"
-"  -b, --bytes         exact numbers of bytes\n"
-"  -v, --verbose       with IOVA and start of the owner\n"
-"  -j, --json          one array of pins, each with its ranges\n"
-"  -h, --help\n"
-"\n"
-"A pin with several ranges has a line for each; what is the same is said once.\n";
-
-/* Consecutive messages of one id are one pin */
+/* Consecutive messages with the same id are one pin */
 static void print_json(const struct pins *pins)
 {
 	struct json_object *array = json_object_new_array();
@@ -51,13 +33,14 @@ static void print_json(const struct pins *pins)
 	print_json_value(array);
 }
 
+/* Columns that add_pin() fills */
+#define PIN_COLUMNS	11
+
 static void add_pin(struct table *table, const struct pin *pin, bool exact)
 {
 	table_add(table, xasprintf("%" PRIu32, pin->id));
 	table_add(table, printable(pin->device));
 	table_add(table, printable(pin->consumer));
-	table_add(table, pin->has_handle ? xasprintf("%" PRIu32, pin->handle) :
-					   xstrdup("-"));
 	table_add(table, pin->has_pid ? xasprintf("%" PRIu32, pin->pid) :
 					xstrdup("-"));
 	table_add(table, printable(pin->comm));
@@ -76,9 +59,9 @@ static void print_table(const struct pins *pins, bool exact, bool verbose)
 	size_t i;
 	int n;
 
-	table = table_new(16, ">ID", "DEVICE", "CONSUMER", ">HANDLE", ">PID",
-			  "COMM", "USER", "ACCESS", "STATE", ">SIZE", ">LOST",
-			  ">AGE", "RANGE", verbose ? "IOVA" : "FILE",
+	table = table_new(15, ">ID", "DEVICE", "CONSUMER", ">PID", "COMM",
+			  "USER", "ACCESS", "STATE", ">SIZE", ">LOST", ">AGE",
+			  "RANGE", verbose ? "IOVA" : "FILE",
 			  verbose ? ">STARTED" : NULL, verbose ? "FILE" : NULL);
 	for (i = 0; i < pins->nr; i++) {
 		const struct pin *pin = &pins->pin[i];
@@ -86,7 +69,7 @@ static void print_table(const struct pins *pins, bool exact, bool verbose)
 		if (!i || pins->pin[i - 1].id != pin->id)
 			add_pin(table, pin, exact);
 		else
-			for (n = 0; n < 12; n++)
+			for (n = 0; n < PIN_COLUMNS; n++)
 				table_add(table, xstrdup(""));
 		table_add(table, range_text(&pin->place, exact));
 		if (verbose) {
@@ -100,51 +83,29 @@ static void print_table(const struct pins *pins, bool exact, bool verbose)
 	table_print(table, 0);
 }
 
-int cmd_list(int argc, char **argv)
+static int run_list(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "device", required_argument, NULL, 'd' },
-		{ "pid", required_argument, NULL, 'p' },
-		{ "file", required_argument, NULL, 'f' },
-		{ "mount", required_argument, NULL, 'm' },
-		{ "bytes", no_argument, NULL, 'b' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
-	};
 	bool json = false, exact = false, verbose = false;
 	struct selector selector = { };
 	struct pins pins = { };
-	int option;
+	const struct verb_option options[] = {
+		OPT_SELECT('d', device, &selector, "NAME",
+			   "only of this PCI device or RDMA device"),
+		OPT_SELECT('p', pid, &selector, "PID", "only of this process"),
+		OPT_SELECT('f', file, &selector, "PATH",
+			   "only with pages of this file"),
+		OPT_SELECT('m', mount, &selector, "DIR",
+			   "only with files of the file system DIR is on"),
+		OPT_FLAG('b', "bytes", &exact, "exact numbers of bytes"),
+		OPT_FLAG('v', "verbose", &verbose,
+			 "with IOVA and start of the owner"),
+		OPT_FLAG('j', "json", &json,
+			 "one array of pins, each with its ranges"),
+		OPT_HELP(),
+		OPT_END()
+	};
 
-	while ((option = next_option(argc, argv, "d:p:f:m:bvjh", options)) != -1) {
-		switch (option) {
-		case 'd':
-			selector.device = optarg;
-			break;
-		case 'p':
-			selector.by_pid = true;
-			selector.pid = parse_number("--pid", optarg, INT32_MAX);
-			break;
-		case 'f':
-			select_file(&selector, optarg);
-			break;
-		case 'm':
-			select_mount(&selector, optarg);
-			break;
-		case 'b':
-			exact = true;
-			break;
-		case 'v':
-			verbose = true;
-			break;
-		case 'j':
-			json = true;
-			break;
-		}
-	}
-	no_arguments(argc, argv);
+	parse_options(argc, argv, &list_verb, options);
 
 	get_pins(&pins, &selector);
 	read_mounts();
@@ -155,3 +116,15 @@ int cmd_list(int argc, char **argv)
 	free_pins(&pins);
 	return EXIT_OK;
 }
+
+const struct verb list_verb = {
+	.name = "list",
+	.summary =
+"pins: which process lets which device reach which range of a file",
+	.description =
+"List pins: which process lets which device reach which range of which file.\n"
+"Without CAP_SYS_ADMIN, those of the own processes.\n",
+	.notes =
+"A pin with several ranges has a line for each; what is the same is said once.\n",
+	.run = run_list,
+};

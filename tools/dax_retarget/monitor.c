@@ -2,12 +2,11 @@
 /*
  * dax-retarget monitor: tell what is taken back, as it happens
  *
- * Events are numbered, so that whoever misses some knows. They get lost where the
- * kernel's ring overflows, which the next event tells, or where our socket has no
- * room, which the kernel says to us alone.
+ * Events are numbered, so that a reader notices a gap. Events are lost where
+ * the kernel's ring overflows, which the number of the next event shows, or
+ * where this socket has no room, which the kernel reports to this socket alone.
  */
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,21 +14,6 @@
 #include <time.h>
 
 #include "dax_retarget.h"
-
-const char monitor_usage[] =
-"Usage: dax-retarget monitor [OPTION...]\n"
-"\n"
-"Print a line whenever pages are taken back from a device, or fail under it.\n"
-"Needs CAP_SYS_ADMIN, and the initial network namespace. Ends with status 0 by\n"
-"Ctrl-C, SIGTERM, or when nobody reads what it prints.\n"
-"\n"
-"  -n, --count N          end after N events\n"
-"  -t, --timeout SECONDS  end after this time\n"
-"  -b, --bytes            exact numbers of bytes\n"
-"  -j, --json             one object a line\n"
-"  -h, --help\n"
-"\n"
-"Events that were lost on the way are reported by their number.\n";
 
 /* How long the queue has to be empty after it overflowed, in seconds */
 #define QUIET	1.0
@@ -41,14 +25,6 @@ struct monitor {
 	uint64_t lost;
 	int64_t epoch;		/* real time at boot, in nanoseconds */
 };
-
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
 
 static double seconds_until(double end)
 {
@@ -78,49 +54,45 @@ static char *time_text(const struct monitor *monitor, uint64_t ns, bool date)
 }
 
 static void print_json_event(const struct monitor *monitor,
-			     const struct pin *event)
+			     const struct event *event)
 {
-	struct json_object *object = json_of_pin(event);
-	struct json_object *place = json_of_place(&event->place);
+	struct json_object *object = json_of_pin(&event->pin);
+	struct json_object *place = json_of_place(&event->pin.place);
 	char *when = time_text(monitor, event->time, true);
 
 	json_object_object_foreach(place, key, value)
 		json_object_object_add(object, key, json_object_get(value));
 	json_object_put(place);
-	put_number(object, "event", event->event);
+	put_number(object, "event", event->number);
 	put_seconds(object, "time", event->time);
 	put_string(object, "timestamp", when);
 	put_string(object, "reason", reason_name(event->reason));
-	put_number(object, "taken", event->event_pages * event->page_size);
+	put_number(object, "taken", event->pages * event->pin.page_size);
 	print_json_line(object);
 	free(when);
 }
 
 static void print_text_event(const struct monitor *monitor,
-			     const struct pin *event)
+			     const struct event *event)
 {
+	const struct pin *pin = &event->pin;
 	char *when = time_text(monitor, event->time, false);
-	char *size = human_size(event->event_pages * event->page_size,
-				monitor->exact);
-	char *comm = printable(event->comm);
-	char *range = range_text(&event->place, monitor->exact);
-	char *file = place_text(&event->place);
-	char *handle = event->has_handle ?
-		       xasprintf(" mr %" PRIu32, event->handle) : xstrdup("");
+	char *size = human_size(event->pages * pin->page_size, monitor->exact);
+	char *comm = printable(pin->comm);
+	char *range = range_text(&pin->place, monitor->exact);
+	char *file = place_text(&pin->place);
 
-	printf("%s #%" PRIu64 " %s: %s %s %s%s pin %" PRIu32
+	printf("%s #%" PRIu64 " %s: %s %s %s pin %" PRIu32
 	       " of %s[%" PRIu32 "], %s of %s\n",
-	       when, event->event, reason_name(event->reason), size,
+	       when, event->number, reason_name(event->reason), size,
 	       event->reason == DAX_RETARGET_REASON_MEMORY_FAILURE ?
 	       "failed under" : "taken from",
-	       event->consumer, handle, event->id, comm, event->pid, range,
-	       file);
+	       pin->consumer, pin->id, comm, pin->pid, range, file);
 	free(when);
 	free(size);
 	free(comm);
 	free(range);
 	free(file);
-	free(handle);
 }
 
 static void report_lost(struct monitor *monitor, uint64_t first, uint64_t last)
@@ -141,21 +113,21 @@ static void report_lost(struct monitor *monitor, uint64_t first, uint64_t last)
 	}
 }
 
-static void on_event(struct monitor *monitor, struct pin *event)
+static void on_event(struct monitor *monitor, struct event *event)
 {
-	if (event->event > monitor->last + 1)
-		report_lost(monitor, monitor->last + 1, event->event - 1);
-	if (event->event > monitor->last)
-		monitor->last = event->event;
+	if (event->number > monitor->last + 1)
+		report_lost(monitor, monitor->last + 1, event->number - 1);
+	if (event->number > monitor->last)
+		monitor->last = event->number;
 	refresh_mounts();
 	if (monitor->json)
 		print_json_event(monitor, event);
 	else
 		print_text_event(monitor, event);
-	free_pin(event);
+	free_pin(&event->pin);
 }
 
-/* After an overrun, when the queue is empty: what did not come is lost */
+/* After an overrun, with the queue empty: events that did not come are lost */
 static void settle(struct monitor *monitor)
 {
 	struct status status;
@@ -171,7 +143,7 @@ static void warn_of_namespace(void)
 {
 	struct stat own, initial;
 
-	/* Where process 1 is not to be seen, so is nothing to compare with */
+	/* Without permission to look at process 1 there is nothing to compare */
 	if (!stat("/proc/self/ns/net", &own) &&
 	    !stat("/proc/1/ns/net", &initial) &&
 	    own.st_ino != initial.st_ino)
@@ -182,7 +154,7 @@ static void watch(struct monitor *monitor, uint64_t count, double timeout)
 {
 	double end = clock_ns(CLOCK_MONOTONIC) / 1e9 + timeout, wait;
 	bool overrun = false;
-	struct pin event;
+	struct event event;
 	uint64_t nr = 0;
 
 	while (!count || nr < count) {
@@ -213,46 +185,28 @@ static void watch(struct monitor *monitor, uint64_t count, double timeout)
 			break;
 	}
 out:
-	/* What is not told by now will not be */
+	/* The missing events have to be reported now or never */
 	if (overrun && (!count || nr < count))
 		settle(monitor);
 }
 
-int cmd_monitor(int argc, char **argv)
+static int run_monitor(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "count", required_argument, NULL, 'n' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ "bytes", no_argument, NULL, 'b' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
-	};
 	struct monitor monitor = { };
 	struct status status;
 	double timeout = -1;
 	uint64_t count = 0;
-	int option;
+	const struct verb_option options[] = {
+		OPT_COUNT('n', "count", &count, "N", "end after N events"),
+		OPT_SECONDS('t', "timeout", &timeout, "SECONDS",
+			    "end after this time"),
+		OPT_FLAG('b', "bytes", &monitor.exact, "exact numbers of bytes"),
+		OPT_FLAG('j', "json", &monitor.json, "one object a line"),
+		OPT_HELP(),
+		OPT_END()
+	};
 
-	while ((option = next_option(argc, argv, "n:t:bjh", options)) != -1) {
-		switch (option) {
-		case 'n':
-			count = parse_number("--count", optarg, UINT64_MAX);
-			if (!count)
-				usage_error("--count 0: nothing to wait for");
-			break;
-		case 't':
-			timeout = parse_seconds("--timeout", optarg);
-			break;
-		case 'b':
-			monitor.exact = true;
-			break;
-		case 'j':
-			monitor.json = true;
-			break;
-		}
-	}
-	no_arguments(argc, argv);
+	parse_options(argc, argv, &monitor_verb, options);
 
 	catch_signals();
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -274,3 +228,14 @@ int cmd_monitor(int argc, char **argv)
 			monitor.lost);
 	return EXIT_OK;
 }
+
+const struct verb monitor_verb = {
+	.name = "monitor",
+	.summary = "report live what is taken back",
+	.description =
+"Print a line whenever pages are taken back from a device, or fail under it.\n"
+"Needs CAP_SYS_ADMIN, and the initial network namespace. Ends with status 0 by\n"
+"Ctrl-C, SIGTERM, or when nobody reads what it prints.\n",
+	.notes = "Events that were lost on the way are reported by their number.\n",
+	.run = run_monitor,
+};

@@ -2,8 +2,8 @@
 /*
  * dax-retarget: where files are, for the reader
  *
- * The kernel knows a file by its path from the root of its file system. Where
- * that is mounted, if at all, depends on who asks.
+ * The kernel knows a file by its path from the root of its file system. Each
+ * reader may have that file system mounted elsewhere, or not at all.
  */
 
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 static struct mount *mounts;
 static size_t nr_mounts;
 
-/* Blanks and the like are \ooo there */
+/* mountinfo has blanks and the like as \ooo */
 static char *unescape(char *s)
 {
 	char *from = s, *to = s;
@@ -88,7 +88,7 @@ void read_mounts(void)
 	size_t size = 0;
 
 	free_mounts();
-	/* Without it, files have no names here, which is no reason to fail */
+	/* Without mountinfo, files have no names; that is no reason to fail */
 	if (!f)
 		return;
 	while (getline(&line, &size, f) > 0)
@@ -97,7 +97,7 @@ void read_mounts(void)
 	fclose(f);
 }
 
-/* Again, if mounts came or went; for those who run for long */
+/* Read again if mounts came or went; for verbs that run for long */
 void refresh_mounts(void)
 {
 	static struct pollfd pollfd = { .fd = -1, .events = POLLPRI };
@@ -169,7 +169,7 @@ static const struct mount *find_mount_of(uint32_t major, uint32_t minor,
 		if (m->major != major || m->minor != minor ||
 		    (path && !below(path, m->root)) || is_hidden(m))
 			continue;
-		/* What shows most of the file system is the one people know */
+		/* People know the mount that shows most of a file system */
 		if (!best || strlen(m->root) < strlen(best->root))
 			best = m;
 	}

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <linux/netlink.h>
 #include <netlink/genl/ctrl.h>
@@ -23,7 +22,7 @@
 #define RECEIVE_BUFFER	(64 * 1024)
 /* Room for some thousand events while the reader is busy */
 #define EVENT_BUFFER	(4 * 1024 * 1024)
-/* A dump that was interrupted is tried again so many times */
+/* How often an interrupted dump is tried again */
 #define ATTEMPTS	5
 
 /**
@@ -44,7 +43,7 @@ struct channel {
 
 static struct channel requests, events;
 
-/* Attributes of YNL's type uint have 4 or 8 bytes */
+/* YNL's type uint has 4 or 8 bytes */
 static uint64_t get_uint(const struct nlattr *attr)
 {
 	if (!attr)
@@ -201,7 +200,7 @@ static int transact(struct nl_msg *msg, nl_recvmsg_msg_cb_t parse, void *arg)
 	if (ret < 0)
 		fail(EXIT_FAILED, "cannot send to the kernel: %s",
 		     nl_geterror(ret));
-	/* Up to the acknowledgement, or the next request would find it */
+	/* Read the acknowledgement too, or the next request would find it */
 	do {
 		ret = nl_recvmsgs(requests.sock, cb);
 	} while (!requests.done && ret >= 0);
@@ -225,8 +224,8 @@ static void fail_request(const char *what, int error)
 }
 
 /*
- * Dump until nothing interferes, for a list that is of one moment. @reset
- * forgets what an attempt brought.
+ * Dump again until no change interferes, so that the list is of one moment.
+ * @reset drops what an attempt brought.
  */
 static void dump(int command, const char *what, nl_recvmsg_msg_cb_t parse,
 		 void (*reset)(void *), void *arg)
@@ -257,8 +256,6 @@ static void parse_pin(struct nlattr **attrs, struct pin *pin)
 	pin->id = get_uint(attrs[DAX_RETARGET_A_PIN_ID]);
 	pin->device = get_name(attrs[DAX_RETARGET_A_PIN_DEVICE]);
 	pin->consumer = get_name(attrs[DAX_RETARGET_A_PIN_CONSUMER]);
-	pin->has_handle = attrs[DAX_RETARGET_A_PIN_HANDLE];
-	pin->handle = get_uint(attrs[DAX_RETARGET_A_PIN_HANDLE]);
 	pin->has_pid = attrs[DAX_RETARGET_A_PIN_PID];
 	pin->pid = get_uint(attrs[DAX_RETARGET_A_PIN_PID]);
 	pin->start_time = get_uint(attrs[DAX_RETARGET_A_PIN_START_TIME]);
@@ -280,11 +277,15 @@ static void parse_pin(struct nlattr **attrs, struct pin *pin)
 	pin->place.has_iova = attrs[DAX_RETARGET_A_PIN_IOVA];
 	pin->place.iova = get_uint(attrs[DAX_RETARGET_A_PIN_IOVA]);
 	pin->place.gone = attrs[DAX_RETARGET_A_PIN_GONE];
-	pin->event = get_uint(attrs[DAX_RETARGET_A_PIN_EVENT]);
-	pin->events_lost = get_uint(attrs[DAX_RETARGET_A_PIN_EVENTS_LOST]);
-	pin->time = get_uint(attrs[DAX_RETARGET_A_PIN_TIME]);
-	pin->reason = get_uint(attrs[DAX_RETARGET_A_PIN_REASON]);
-	pin->event_pages = get_uint(attrs[DAX_RETARGET_A_PIN_EVENT_PAGES]);
+}
+
+static void parse_event(struct nlattr **attrs, struct event *event)
+{
+	event->number = get_uint(attrs[DAX_RETARGET_A_PIN_EVENT]);
+	event->time = get_uint(attrs[DAX_RETARGET_A_PIN_TIME]);
+	event->reason = get_uint(attrs[DAX_RETARGET_A_PIN_REASON]);
+	event->pages = get_uint(attrs[DAX_RETARGET_A_PIN_EVENT_PAGES]);
+	parse_pin(attrs, &event->pin);
 }
 
 void free_pin(struct pin *pin)
@@ -310,21 +311,6 @@ struct pin_dump {
 	const struct selector *selector;
 };
 
-static bool matches(const struct selector *selector, const struct pin *pin)
-{
-	if (selector->by_id && selector->id != pin->id)
-		return false;
-	if (selector->device && strcmp(selector->device, pin->device) &&
-	    strcmp(selector->device, pin->consumer))
-		return false;
-	if (selector->by_pid && (!pin->has_pid || selector->pid != pin->pid))
-		return false;
-	if (selector->by_dev && (selector->major != pin->place.major ||
-				 selector->minor != pin->place.minor))
-		return false;
-	return !selector->by_inode || selector->inode == pin->place.inode;
-}
-
 static int on_pin(struct nl_msg *msg, void *arg)
 {
 	struct nlattr *attrs[DAX_RETARGET_A_PIN_MAX + 1];
@@ -335,14 +321,12 @@ static int on_pin(struct nl_msg *msg, void *arg)
 	if (!parse(msg, attrs, DAX_RETARGET_A_PIN_MAX))
 		return NL_OK;
 	parse_pin(attrs, &pin);
-	if (!matches(pin_dump->selector, &pin)) {
+	if (!is_selected(pin_dump->selector, &pin)) {
 		free_pin(&pin);
 		return NL_OK;
 	}
-	if (pins->nr == pins->max) {
-		pins->max = pins->max * 2 + 64;
-		pins->pin = xrealloc(pins->pin, pins->max, sizeof(*pins->pin));
-	}
+	pins->pin = make_room(pins->pin, pins->nr, &pins->max,
+			      sizeof(*pins->pin));
 	pins->pin[pins->nr++] = pin;
 	return NL_OK;
 }
@@ -370,16 +354,13 @@ static int on_device(struct nl_msg *msg, void *arg)
 
 	if (!parse(msg, attrs, DAX_RETARGET_A_DEVICE_MAX))
 		return NL_OK;
-	if (devices->nr == devices->max) {
-		devices->max = devices->max * 2 + 64;
-		devices->device = xrealloc(devices->device, devices->max,
-					   sizeof(*devices->device));
-	}
+	devices->device = make_room(devices->device, devices->nr, &devices->max,
+				    sizeof(*devices->device));
 	device = &devices->device[devices->nr++];
 	device->name = get_name(attrs[DAX_RETARGET_A_DEVICE_NAME]);
 	device->driver = get_name(attrs[DAX_RETARGET_A_DEVICE_DRIVER]);
 	device->retargetable = attrs[DAX_RETARGET_A_DEVICE_RETARGETABLE];
-	device->reason = get_string(attrs[DAX_RETARGET_A_DEVICE_REASON]);
+	device->refusal = get_uint(attrs[DAX_RETARGET_A_DEVICE_REFUSAL]);
 	device->domain_type = get_name(attrs[DAX_RETARGET_A_DEVICE_DOMAIN_TYPE]);
 	device->pins = get_uint(attrs[DAX_RETARGET_A_DEVICE_PINS]);
 	device->bytes_pinned =
@@ -402,7 +383,6 @@ void free_devices(struct devices *devices)
 	for (i = 0; i < devices->nr; i++) {
 		free(devices->device[i].name);
 		free(devices->device[i].driver);
-		free(devices->device[i].reason);
 		free(devices->device[i].domain_type);
 	}
 	free(devices->device);
@@ -513,7 +493,7 @@ void subscribe(void)
 		fail(EXIT_FAILED, "the kernel has no events: %s",
 		     nl_geterror(group));
 
-	/* Who may see events may have this as well, beyond the usual limit */
+	/* A reader of events has the right to exceed the usual limit */
 	fd = nl_socket_get_fd(events.sock);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -528,8 +508,8 @@ void subscribe(void)
 	nl_socket_set_nonblocking(events.sock);
 }
 
-/* Of our messages: is it an event? */
-static bool parse_event(struct nlmsghdr *nlh, struct pin *event)
+/* False if the message is no event of ours */
+static bool read_event(struct nlmsghdr *nlh, struct event *event)
 {
 	struct nlattr *attrs[DAX_RETARGET_A_PIN_MAX + 1];
 
@@ -539,19 +519,11 @@ static bool parse_event(struct nlmsghdr *nlh, struct pin *event)
 	    genlmsg_parse(nlh, 0, attrs, DAX_RETARGET_A_PIN_MAX, NULL) ||
 	    !attrs[DAX_RETARGET_A_PIN_EVENT])
 		return false;
-	parse_pin(attrs, event);
+	parse_event(attrs, event);
 	return true;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
-/* Returns 1 if it may be read, 0 if time is over, -1 if a signal came */
+/* Returns 1 if there is something to read, 0 at @end, -1 after a signal */
 static int wait_readable(int fd, int64_t end)
 {
 	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
@@ -568,7 +540,7 @@ static int wait_readable(int fd, int64_t end)
 	if (stopped) {
 		ret = -1;
 	} else {
-		ns = end - now_ns();
+		ns = end - clock_ns(CLOCK_MONOTONIC);
 		if (ns < 0)
 			ns = 0;
 		left.tv_sec = ns / 1000000000;
@@ -587,11 +559,12 @@ static int wait_readable(int fd, int64_t end)
  *
  * @seconds: negative to wait without limit
  */
-enum wait_result wait_event(struct pin *event, double seconds)
+enum wait_result wait_event(struct event *event, double seconds)
 {
 	static char buf[RECEIVE_BUFFER] __attribute__((aligned(8)));
 	int fd = nl_socket_get_fd(events.sock);
-	int64_t end = seconds < 0 ? -1 : now_ns() + (int64_t)(seconds * 1e9);
+	int64_t end = seconds < 0 ? -1 : clock_ns(CLOCK_MONOTONIC) +
+					 (int64_t)(seconds * 1e9);
 	struct sockaddr_nl from;
 	socklen_t from_len;
 	ssize_t len;
@@ -614,10 +587,10 @@ enum wait_result wait_event(struct pin *event, double seconds)
 			fail(EXIT_FAILED, "cannot receive events: %s",
 			     strerror(errno));
 		}
-		/* Only the kernel is believed */
+		/* Other senders than the kernel are ignored */
 		if (from.nl_pid || !nlmsg_ok((struct nlmsghdr *)buf, len))
 			continue;
-		if (parse_event((struct nlmsghdr *)buf, event))
+		if (read_event((struct nlmsghdr *)buf, event))
 			return WAIT_EVENT;
 	}
 }

@@ -3,20 +3,10 @@
  * dax-retarget stats: totals
  */
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "dax_retarget.h"
-
-const char stats_usage[] =
-"Usage: dax-retarget stats [OPTION...]\n"
-"\n"
-"Totals over all devices that have a driver.\n"
-"\n"
-"  -b, --bytes     exact numbers of bytes\n"
-"  -j, --json\n"
-"  -h, --help\n";
 
 static void print_size(const char *what, uint64_t bytes, bool exact)
 {
@@ -64,32 +54,21 @@ static void print_json(const struct device *total, const struct status *status)
 	print_json_value(object);
 }
 
-int cmd_stats(int argc, char **argv)
+static int run_stats(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "bytes", no_argument, NULL, 'b' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
-	};
 	bool exact = false, json = false;
+	const struct verb_option options[] = {
+		OPT_FLAG('b', "bytes", &exact, "exact numbers of bytes"),
+		OPT_FLAG('j', "json", &json, "one object"),
+		OPT_HELP(),
+		OPT_END()
+	};
 	struct devices devices = { };
 	struct device total = { };
 	struct status status;
-	int option;
 	size_t i;
 
-	while ((option = next_option(argc, argv, "bjh", options)) != -1) {
-		switch (option) {
-		case 'b':
-			exact = true;
-			break;
-		case 'j':
-			json = true;
-			break;
-		}
-	}
-	no_arguments(argc, argv);
+	parse_options(argc, argv, &stats_verb, options);
 
 	get_devices(&devices);
 	get_status(&status);
@@ -109,3 +88,10 @@ int cmd_stats(int argc, char **argv)
 		print_text(&total, &status, exact);
 	return EXIT_OK;
 }
+
+const struct verb stats_verb = {
+	.name = "stats",
+	.summary = "totals",
+	.description = "Totals over all devices that have a driver.\n",
+	.run = run_stats,
+};

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dax-retarget: which devices belong together
+ * dax-retarget: which devices belong together, as sysfs has it
  */
 
-#include <dirent.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,15 +11,6 @@
 
 #define RDMA	"/sys/class/infiniband"
 
-static char *make_path(const char *fmt, va_list args)
-{
-	char *path;
-
-	if (vasprintf(&path, fmt, args) < 0)
-		fail(EXIT_FAILED, "out of memory");
-	return path;
-}
-
 void read_line(char *buf, size_t size, const char *fmt, ...)
 {
 	char *path;
@@ -29,7 +18,7 @@ void read_line(char *buf, size_t size, const char *fmt, ...)
 	FILE *f;
 
 	va_start(args, fmt);
-	path = make_path(fmt, args);
+	path = xvasprintf(fmt, args);
 	va_end(args);
 	buf[0] = '\0';
 	f = fopen(path, "re");
@@ -49,7 +38,7 @@ void read_link(char *buf, size_t size, const char *fmt, ...)
 	ssize_t len;
 
 	va_start(args, fmt);
-	path = make_path(fmt, args);
+	path = xvasprintf(fmt, args);
 	va_end(args);
 	buf[0] = '\0';
 	len = readlink(path, target, sizeof(target) - 1);
@@ -59,6 +48,36 @@ void read_link(char *buf, size_t size, const char *fmt, ...)
 	target[len] = '\0';
 	name = strrchr(target, '/');
 	snprintf(buf, size, "%s", name ? name + 1 : target);
+}
+
+bool path_exists(const char *fmt, ...)
+{
+	va_list args;
+	char *path;
+	bool exists;
+
+	va_start(args, fmt);
+	path = xvasprintf(fmt, args);
+	va_end(args);
+	exists = !access(path, F_OK);
+	free(path);
+	return exists;
+}
+
+/*
+ * The next name in a folder that does not begin with a dot. After the last name,
+ * closes the folder and returns %NULL. @dir may be %NULL.
+ */
+const char *next_name(DIR *dir)
+{
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			return entry->d_name;
+	if (dir)
+		closedir(dir);
+	return NULL;
 }
 
 /* The device that does an RDMA device's DMA; false if it has none of its own */
@@ -72,53 +91,19 @@ bool rdma_parent(const char *rdma_device, char *buf, size_t size)
 struct json_object *rdma_devices_of(const char *device)
 {
 	struct json_object *names = json_object_new_array();
-	struct dirent *entry;
-	char parent[256];
 	DIR *dir = opendir(RDMA);
+	char parent[256];
+	const char *name;
 
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] != '.' &&
-		    rdma_parent(entry->d_name, parent, sizeof(parent)) &&
+	while ((name = next_name(dir)))
+		if (rdma_parent(name, parent, sizeof(parent)) &&
 		    !strcmp(parent, device))
 			json_object_array_add(names,
-					      json_object_new_string(entry->d_name));
-	}
-	if (dir)
-		closedir(dir);
+					      json_object_new_string(name));
 	return names;
 }
 
 bool is_vfio_bound(const char *driver)
 {
-	return strstr(driver, "vfio") != NULL;
-}
-
-/*
- * The kernel revokes by the device that does the DMA. Where the name of an RDMA
- * device was given, make it that; pins tell where sysfs does not. Not if another
- * RDMA device would lose pages as well.
- */
-void resolve_device(struct selector *selector)
-{
-	const char *consumer = selector->device;
-	struct selector all = { };
-	struct pins pins = { };
-	char device[256];
-	size_t i;
-
-	get_pins(&pins, &all);
-	rdma_parent(consumer, device, sizeof(device));
-	for (i = 0; i < pins.nr; i++)
-		if (!device[0] && !strcmp(pins.pin[i].consumer, consumer))
-			snprintf(device, sizeof(device), "%s",
-				 pins.pin[i].device);
-	for (i = 0; device[0] && i < pins.nr; i++)
-		if (!strcmp(pins.pin[i].device, device) &&
-		    strcmp(pins.pin[i].consumer, consumer))
-			fail(EXIT_FAILED,
-			     "%s does DMA for %s as well: name it, or single pins",
-			     device, pins.pin[i].consumer);
-	free_pins(&pins);
-	if (device[0])
-		selector->device = xstrdup(device);
+	return strstr(driver, "vfio");
 }

@@ -2,19 +2,20 @@
 /*
  * dax-retarget: numbers, names and tables for people
  *
- * Names of files and processes are chosen by users: what is printed of them must
- * not control the terminal, nor look like another line.
+ * Users choose the names of files and processes: such a name must not control
+ * the terminal, and must not look like a line of its own.
  */
 
 #include <inttypes.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../include/linux/dax_retarget_refusals.h"
 #include "dax_retarget.h"
+#include "enum_names.h"
 
-/* A copy in which all but printable ASCII and UTF-8 is \ooo */
+/* A copy in which bytes other than printable ASCII and UTF-8 are \ooo */
 char *printable(const char *s)
 {
 	char *copy = xrealloc(NULL, strlen(s) + 1, 4), *to = copy;
@@ -125,36 +126,36 @@ static const char *name_of(const char *const *names, size_t nr, uint32_t value)
 
 const char *access_name(uint32_t access)
 {
-	static const char *const names[] = {
-		[DAX_RETARGET_ACCESS_READ] = "read",
-		[DAX_RETARGET_ACCESS_WRITE] = "write",
-	};
-
-	return name_of(names, ARRAY_SIZE(names), access);
+	return name_of(access_names, ARRAY_SIZE(access_names), access);
 }
 
 const char *state_name(uint32_t state)
 {
-	static const char *const names[] = {
-		[DAX_RETARGET_STATE_REGISTERING] = "registering",
-		[DAX_RETARGET_STATE_LIVE] = "live",
-		[DAX_RETARGET_STATE_ENDING] = "ending",
-	};
-
-	return name_of(names, ARRAY_SIZE(names), state);
+	return name_of(state_names, ARRAY_SIZE(state_names), state);
 }
 
 const char *reason_name(uint32_t reason)
 {
-	static const char *const names[] = {
-		[DAX_RETARGET_REASON_TRUNCATE] = "truncate",
-		[DAX_RETARGET_REASON_EVICT] = "evict",
-		[DAX_RETARGET_REASON_REMOVE] = "remove",
-		[DAX_RETARGET_REASON_REVOKE] = "revoke",
-		[DAX_RETARGET_REASON_MEMORY_FAILURE] = "memory-failure",
-	};
+	return name_of(reason_names, ARRAY_SIZE(reason_names), reason);
+}
 
-	return name_of(names, ARRAY_SIZE(names), reason);
+const char *refusal_name(uint32_t refusal)
+{
+	return name_of(refusal_names, ARRAY_SIZE(refusal_names), refusal);
+}
+
+const char *refusal_words(uint32_t refusal)
+{
+	static const struct {
+		uint32_t refusal;
+		const char *words;
+	} table[] = { DAX_RETARGET_REFUSALS };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].refusal == refusal)
+			return table[i].words;
+	return "a reason that this command does not know";
 }
 
 /**
@@ -183,7 +184,7 @@ struct table *table_new(unsigned int columns, ...)
 	va_start(args, columns);
 	for (i = 0; i < columns; i++) {
 		table->heading[n] = va_arg(args, const char *);
-		n += table->heading[n] != NULL;
+		n += !!table->heading[n];
 	}
 	va_end(args);
 	table->columns = n;
@@ -192,11 +193,8 @@ struct table *table_new(unsigned int columns, ...)
 
 void table_add(struct table *table, char *cell)
 {
-	if (table->nr == table->max) {
-		table->max = table->max * 2 + 256;
-		table->cell = xrealloc(table->cell, table->max,
-				       sizeof(*table->cell));
-	}
+	table->cell = make_room(table->cell, table->nr, &table->max,
+				sizeof(*table->cell));
 	table->cell[table->nr++] = cell;
 }
 

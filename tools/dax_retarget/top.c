@@ -1,29 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * dax-retarget top: who pins and who lost most, live
+ * dax-retarget top: the processes that pin most and that lost most, live
  */
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "dax_retarget.h"
-
-const char top_usage[] =
-"Usage: dax-retarget top [OPTION...]\n"
-"\n"
-"Show again and again the processes that pin most and those that lost most.\n"
-"\n"
-"  -d, --delay SECONDS   between two pictures (default: 2)\n"
-"  -n, --iterations N    end after N pictures\n"
-"  -b, --batch           one picture after the other, all lines, for files\n"
-"  -h, --help\n"
-"\n"
-"LOST is what living pins have lost, LOST/s since the last picture. Ctrl-C ends.\n";
 
 /* A process, through one device */
 struct user {
@@ -41,63 +27,59 @@ struct picture {
 	double time;
 };
 
-static bool same_user(const struct pin *a, const struct pin *b)
+/* Greater than, equal to or less than 0, as @a is to @b */
+#define COMPARE(a, b)	(((a) > (b)) - ((a) < (b)))
+
+/* The pid alone does not tell: outside of our namespace it is unknown */
+static int compare_users(const struct pin *a, const struct pin *b)
 {
-	/* Not the pid, which is not known of processes outside its namespace */
-	return a->start_time == b->start_time && a->pid == b->pid &&
-	       !strcmp(a->comm, b->comm) && !strcmp(a->device, b->device) &&
-	       !strcmp(a->consumer, b->consumer);
+	return COMPARE(a->start_time, b->start_time) ?:
+	       COMPARE(a->pid, b->pid) ?:
+	       strcmp(a->comm, b->comm) ?:
+	       strcmp(a->device, b->device) ?:
+	       strcmp(a->consumer, b->consumer);
 }
 
-static int by_owner(const void *a, const void *b)
+static int by_user(const void *a, const void *b)
 {
 	const struct pin *x = a, *y = b;
 
-	if (x->start_time != y->start_time)
-		return x->start_time < y->start_time ? -1 : 1;
-	if (x->pid != y->pid)
-		return x->pid < y->pid ? -1 : 1;
-	return strcmp(x->comm, y->comm) ?: strcmp(x->device, y->device) ?:
-	       strcmp(x->consumer, y->consumer) ?:
-	       (x->id > y->id) - (x->id < y->id);
+	return compare_users(x, y) ?: COMPARE(x->id, y->id);
 }
 
+/* Most first */
 static int by_pinned(const void *a, const void *b)
 {
 	const struct user *x = a, *y = b;
 
-	return (x->pinned < y->pinned) - (x->pinned > y->pinned);
+	return COMPARE(y->pinned, x->pinned);
 }
 
 static int by_lost(const void *a, const void *b)
 {
 	const struct user *x = a, *y = b;
 
-	if (x->rate != y->rate)
-		return x->rate < y->rate ? 1 : -1;
-	return (x->lost < y->lost) - (x->lost > y->lost);
+	return COMPARE(y->rate, x->rate) ?: COMPARE(y->lost, x->lost);
 }
 
 static void take_picture(struct picture *picture, const struct picture *before)
 {
 	static const struct selector all;
-	struct timespec now;
 	struct user *user = NULL;
 	size_t i, j;
 
 	get_pins(&picture->pins, &all);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	picture->time = now.tv_sec + now.tv_nsec / 1e9;
+	picture->time = clock_ns(CLOCK_MONOTONIC) / 1e9;
 	if (picture->pins.nr)
 		qsort(picture->pins.pin, picture->pins.nr,
-		      sizeof(*picture->pins.pin), by_owner);
+		      sizeof(*picture->pins.pin), by_user);
 	for (i = 0; i < picture->pins.nr; i++) {
 		const struct pin *pin = &picture->pins.pin[i];
 
 		/* Further ranges of a pin */
 		if (i && pin->id == pin[-1].id)
 			continue;
-		if (!user || !same_user(user->pin, pin)) {
+		if (!user || compare_users(user->pin, pin)) {
 			picture->user = xrealloc(picture->user, picture->nr + 1,
 						 sizeof(*picture->user));
 			user = &picture->user[picture->nr++];
@@ -111,7 +93,7 @@ static void take_picture(struct picture *picture, const struct picture *before)
 	for (i = 0; i < picture->nr; i++) {
 		user = &picture->user[i];
 		for (j = 0; j < before->nr; j++)
-			if (same_user(user->pin, before->user[j].pin) &&
+			if (!compare_users(user->pin, before->user[j].pin) &&
 			    user->lost > before->user[j].lost)
 				user->rate = (user->lost - before->user[j].lost) /
 					     (picture->time - before->time);
@@ -206,40 +188,26 @@ static void pause_for(double seconds)
 	nanosleep(&t, NULL);
 }
 
-int cmd_top(int argc, char **argv)
+static int run_top(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "delay", required_argument, NULL, 'd' },
-		{ "iterations", required_argument, NULL, 'n' },
-		{ "batch", no_argument, NULL, 'b' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
-	};
 	struct picture now = { }, before = { };
 	uint64_t iterations = 0, n;
 	double delay = 2;
 	bool batch = false;
-	int option;
+	const struct verb_option options[] = {
+		OPT_SECONDS('d', "delay", &delay, "SECONDS",
+			    "between two pictures (default: 2)"),
+		OPT_COUNT('n', "iterations", &iterations, "N",
+			  "end after N pictures"),
+		OPT_FLAG('b', "batch", &batch,
+			 "one picture after the other, all lines, for files"),
+		OPT_HELP(),
+		OPT_END()
+	};
 
-	while ((option = next_option(argc, argv, "d:n:bh", options)) != -1) {
-		switch (option) {
-		case 'd':
-			delay = parse_seconds("--delay", optarg);
-			if (delay < 0.1)
-				usage_error("--delay %s: at least 0.1", optarg);
-			break;
-		case 'n':
-			iterations = parse_number("--iterations", optarg,
-						  UINT64_MAX);
-			if (!iterations)
-				usage_error("--iterations 0: nothing to show");
-			break;
-		case 'b':
-			batch = true;
-			break;
-		}
-	}
-	no_arguments(argc, argv);
+	parse_options(argc, argv, &top_verb, options);
+	if (delay < 0.1)
+		usage_error("--delay %g: at least 0.1", delay);
 
 	catch_signals();
 	for (n = 0; !stopped && (!iterations || n < iterations); n++) {
@@ -256,3 +224,13 @@ int cmd_top(int argc, char **argv)
 	free_picture(&before);
 	return EXIT_OK;
 }
+
+const struct verb top_verb = {
+	.name = "top",
+	.summary = "the processes that pin most and that lost most, live",
+	.description =
+"Show again and again the processes that pin most and those that lost most.\n",
+	.notes =
+"LOST is what living pins have lost, LOST/s since the last picture. Ctrl-C ends.\n",
+	.run = run_top,
+};

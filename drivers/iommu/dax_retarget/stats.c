@@ -2,76 +2,83 @@
 /*
  * DAX retarget: counters
  *
- * Read from dax_retarget/stats in debugfs: a name and a number a line. The
- * first group is what exists now and goes back to zero with the last pin; the
- * second counts from boot.
+ * dax_retarget/stats in debugfs has a name and a number on each line. The first
+ * group counts what exists now, and goes back to zero with the last pin. The
+ * second group counts from boot.
  */
 
 #include <linux/atomic.h>
+#include <linux/dax_retarget_test.h>
 #include <linux/debugfs.h>
 #include <linux/init.h>
+#include <linux/iommu_retarget.h>
 #include <linux/mutex.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "internal.h"
+#define CREATE_TRACE_POINTS
+#include <trace/events/dax_retarget.h>
 
-static atomic_long_t stats[DAX_STAT_NR];
-static struct dax_device_stats *devices;
+static atomic_long_t stats[RETARGET_STAT_NR];
+static struct retarget_stats *devices;
 
-static const char * const names[DAX_STAT_NR] = {
-	[DAX_STAT_PINS]			= "pins",
-	[DAX_STAT_FILES]		= "files",
-	[DAX_STAT_PAGES_PINNED]		= "pages_pinned",
-	[DAX_STAT_SCRATCH_PAGES]	= "scratch_pages",
-	[DAX_STAT_TABLE_PAGES]		= "table_pages",
-	[DAX_STAT_PAGES_RETARGETED]	= "pages_retargeted",
-	[DAX_STAT_HOOKS]		= "hooks",
-	[DAX_STAT_RETARGETS]		= "retargets",
-	[DAX_STAT_FLUSHES]		= "flushes",
-	[DAX_STAT_PAGES_FLUSHED]	= "pages_flushed",
-	[DAX_STAT_PAGES_FAILED]		= "pages_failed",
+static const char * const names[RETARGET_STAT_NR] = {
+	[RETARGET_STAT_PINS]		= "pins",
+	[RETARGET_STAT_FILES]		= "files",
+	[RETARGET_STAT_PAGES_PINNED]	= "pages_pinned",
+	[RETARGET_STAT_SCRATCH_PAGES]	= "scratch_pages",
+	[RETARGET_STAT_TABLE_PAGES]	= "table_pages",
+	[RETARGET_STAT_PAGES_RETARGETED]	= "pages_retargeted",
+	[RETARGET_STAT_HOOKS]		= "hooks",
+	[RETARGET_STAT_RETARGETS]	= "retargets",
+	[RETARGET_STAT_FLUSHES]		= "flushes",
+	[RETARGET_STAT_PAGES_FLUSHED]	= "pages_flushed",
+	[RETARGET_STAT_PAGES_FAILED]	= "pages_failed",
 };
 
 /**
- * dax_retarget_stat_add - count
+ * retarget_stat_add - add to a counter
  * @stat: which counter
  * @value: what to add to it
  *
  * Context: any
  */
-void dax_retarget_stat_add(enum dax_retarget_stat stat, long value)
+void retarget_stat_add(enum retarget_stat stat, long value)
 {
 	atomic_long_add(value, &stats[stat]);
 }
 
 /**
- * dax_pin_count - count for a pin's device, and for all
- * @pin: a pin that was published
+ * retarget_region_count - add to the counter of a region's device, and to the
+ * sum
+ * @region: a region with pages
  * @stat: which counter
  * @value: what to add to it
  *
  * Context: any
  */
-void dax_pin_count(struct dax_pin *pin, enum dax_retarget_stat stat, long value)
+void retarget_region_count(struct retarget_region *region,
+			   enum retarget_stat stat, long value)
 {
-	atomic_long_add(value, &pin->stats->stat[stat]);
-	dax_retarget_stat_add(stat, value);
+	atomic_long_add(value, &region->stats->stat[stat]);
+	retarget_stat_add(stat, value);
 }
 
 /**
- * dax_device_stats_find - find the counters of a device
+ * retarget_stats_find - find the counters of a device
  * @name: of the device
  *
  * Context: any
- * Return: the counters, or %NULL if it never had a pin
+ * Return: the counters, or %NULL if the device never had a pin
  */
-const struct dax_device_stats *dax_device_stats_find(const char *name)
+const struct retarget_stats *retarget_stats_find(const char *name)
 {
-	struct dax_device_stats *device;
+	struct retarget_stats *device;
 
-	/* With dax_device_stats(): what is in the list is complete */
+	/*
+	 * Pairs with retarget_stats_get(): an element of the list is complete
+	 */
 	for (device = smp_load_acquire(&devices); device; device = device->next)
 		if (!strcmp(device->name, name))
 			return device;
@@ -79,19 +86,19 @@ const struct dax_device_stats *dax_device_stats_find(const char *name)
 }
 
 /**
- * dax_device_stats - find or make the counters of a device
+ * retarget_stats_get - find or make the counters of a device
  * @name: of the device
  *
  * Context: may sleep
  * Return: the counters, which stay, or %NULL if there is no memory
  */
-struct dax_device_stats *dax_device_stats(const char *name)
+struct retarget_stats *retarget_stats_get(const char *name)
 {
 	static DEFINE_MUTEX(mutex);
-	struct dax_device_stats *device;
+	struct retarget_stats *device;
 
 	mutex_lock(&mutex);
-	device = (struct dax_device_stats *)dax_device_stats_find(name);
+	device = (struct retarget_stats *)retarget_stats_find(name);
 	if (device)
 		goto out;
 	device = kzalloc(sizeof(*device), GFP_KERNEL);
@@ -104,7 +111,7 @@ struct dax_device_stats *dax_device_stats(const char *name)
 		goto out;
 	}
 	device->next = devices;
-	/* Readers take no lock, see dax_device_stats_find() */
+	/* Readers take no lock, see retarget_stats_find() */
 	smp_store_release(&devices, device);
 out:
 	mutex_unlock(&mutex);
@@ -115,7 +122,7 @@ static int stats_show(struct seq_file *m, void *unused)
 {
 	int i;
 
-	for (i = 0; i < DAX_STAT_NR; i++)
+	for (i = 0; i < RETARGET_STAT_NR; i++)
 		seq_printf(m, "%s %ld\n", names[i],
 			   atomic_long_read(&stats[i]));
 	return 0;

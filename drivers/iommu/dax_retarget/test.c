@@ -1,44 +1,85 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: switches that break it, for tests that must notice
+ * DAX retarget: switches that break the protocol, for tests that must notice
  *
- * In dax_retarget/ of debugfs: "break" is a mask of steps to leave out
- * (DAX_BREAK_*), the delays widen the windows between two steps of a pin, and
- * "fail_dax_retarget" has steps fail that can, as CONFIG_FAULT_INJECTION does
- * with allocations; "steps_failed" counts them.
+ * In dax_retarget/ of debugfs, "break" has a file for each breakage: the file
+ * leaves a step out. "delay_ms" has a file for each window: the file holds the
+ * window open. The tables are in linux/dax_retarget_test.h. "fail_dax_retarget"
+ * makes steps fail that can fail, as CONFIG_FAULT_INJECTION does with
+ * allocations, and "steps_failed" counts the steps that failed.
+ *
+ * ALLOW_ERROR_INJECTION() cannot replace "fail_dax_retarget": it fails a
+ * function from a breakpoint's handler, which runs as an NMI, where
+ * should_fail() does not look at the task's fail-nth.
  */
 
 #include <linux/atomic.h>
+#include <linux/dax_retarget_test.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/export.h>
 #include <linux/fault-inject.h>
+#include <linux/kernel.h>
+#include <linux/pagemap.h>
 
-#include "internal.h"
+#define NAME(name) #name,
+static const char * const steps[] = { DAX_RETARGET_BREAKAGES(NAME) };
+static const char * const windows[] = { DAX_RETARGET_WINDOWS(NAME) };
+#undef NAME
 
-static u32 broken;
-static u32 delay_map_ms;
-static u32 delay_end_ms;
+static bool broken[ARRAY_SIZE(steps)];
+static u32 delay_ms[ARRAY_SIZE(windows)];
 static atomic_t steps_failed;
 static DECLARE_FAULT_ATTR(fail_dax_retarget);
 
 /**
- * dax_retarget_broken - shall a step be left out?
- * @step: one of DAX_BREAK_*
+ * dax_retarget_broken - is a step to be left out?
+ * @step: the step
  *
- * In no namespace, as hooks in modules need nothing else from here.
+ * Exported without a namespace, for the hooks in modules of file systems.
  *
+ * Context: any
  * Return: true if a test asked for it
  */
-bool dax_retarget_broken(unsigned long step)
+bool dax_retarget_broken(enum dax_retarget_breakage step)
 {
-	return READ_ONCE(broken) & step;
+	return READ_ONCE(broken[step]);
 }
 EXPORT_SYMBOL_GPL(dax_retarget_broken);
 
 /**
- * dax_retarget_should_fail - shall a step fail that can?
+ * dax_retarget_shrinks_inodes - may the shrinker evict pinned inodes?
  *
+ * For linux/pagemap.h, which does not include the tables.
+ *
+ * Context: any
+ * Return: true if a test left "keep_inode" out
+ */
+bool dax_retarget_shrinks_inodes(void)
+{
+	return dax_retarget_broken(DAX_BREAK_keep_inode);
+}
+
+/**
+ * dax_retarget_hold - hold a window open for as long as a test wants
+ * @window: the window
+ *
+ * A test ends the wait by writing 0 to the window's file.
+ *
+ * Context: may sleep
+ */
+void dax_retarget_hold(enum dax_retarget_window window)
+{
+	u32 waited;
+
+	for (waited = 0; waited < READ_ONCE(delay_ms[window]); waited += 20)
+		msleep(20);
+}
+
+/**
+ * dax_retarget_should_fail - is a step to fail that can fail?
+ *
+ * Context: any
  * Return: true if a test asked for it
  */
 bool dax_retarget_should_fail(void)
@@ -49,44 +90,23 @@ bool dax_retarget_should_fail(void)
 	return true;
 }
 
-/* Whoever asked for it may end it, too */
-static void delay(const u32 *ms)
-{
-	u32 waited;
-
-	for (waited = 0; waited < READ_ONCE(*ms); waited += 20)
-		msleep(20);
-}
-
-/**
- * dax_retarget_test_delay_map - wait between registering and mapping a pin
- *
- * Context: may sleep
- */
-void dax_retarget_test_delay_map(void)
-{
-	delay(&delay_map_ms);
-}
-
-/**
- * dax_retarget_test_delay_end - wait in the middle of the end of a pin
- *
- * Context: may sleep
- */
-void dax_retarget_test_delay_end(void)
-{
-	delay(&delay_end_ms);
-}
-
 /**
  * dax_retarget_test_init - create the switches
  * @dir: the folder in debugfs
+ *
+ * Context: at boot
  */
 void dax_retarget_test_init(struct dentry *dir)
 {
-	debugfs_create_x32("break", 0600, dir, &broken);
-	debugfs_create_u32("delay_map_ms", 0600, dir, &delay_map_ms);
-	debugfs_create_u32("delay_end_ms", 0600, dir, &delay_end_ms);
+	struct dentry *sub;
+	int i;
+
+	sub = debugfs_create_dir("break", dir);
+	for (i = 0; i < ARRAY_SIZE(steps); i++)
+		debugfs_create_bool(steps[i], 0600, sub, &broken[i]);
+	sub = debugfs_create_dir("delay_ms", dir);
+	for (i = 0; i < ARRAY_SIZE(windows); i++)
+		debugfs_create_u32(windows[i], 0600, sub, &delay_ms[i]);
 	debugfs_create_atomic_t("steps_failed", 0400, dir, &steps_failed);
 	fault_create_debugfs_attr("fail_dax_retarget", dir, &fail_dax_retarget);
 }

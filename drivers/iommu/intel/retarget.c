@@ -6,17 +6,16 @@
  * that differs in the address only: hardware that walks the table finds the old
  * page or the new one. A large entry is first split: a table of 512 equivalent
  * entries is filled, made visible, and put in the entry's place by the same
- * kind of exchange. This alone changes no translation, so that it does no harm
- * if hardware holds some of both sizes for a while; frames are changed only when
- * a flush has removed the large ones.
+ * kind of exchange. The split alone changes no translation, so hardware may
+ * hold translations of both sizes for a while. Frames are changed only after a
+ * flush has removed the large translations.
  *
- * No lock is needed, as nowhere in VT-d: the caller owns the range, and a table
- * that holds an entry of it is not freed.
+ * No lock is needed, as elsewhere in the VT-d driver: the caller owns the
+ * range, and a table that holds an entry of the range is not freed.
  */
 
 #include <linux/align.h>
 #include <linux/cacheflush.h>
-#include <linux/dax_retarget.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/pci-ats.h>
@@ -24,23 +23,32 @@
 #include "../iommu-pages.h"
 #include "iommu.h"
 
-static bool intel_retarget_supported(struct iommu_domain *domain,
-				     struct device *dev)
+static enum dax_retarget_refusal
+intel_retarget_refusal(struct iommu_domain *domain, struct device *dev)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
 	struct device_domain_info *info = dev_iommu_priv_get(dev);
 
+	if (!info)
+		return DAX_RETARGET_REFUSAL_NO_REPLACE;
+	if (dmar_domain->use_first_level)
+		return DAX_RETARGET_REFUSAL_FIRST_LEVEL;
+	if (dmar_domain->nested_parent)
+		return DAX_RETARGET_REFUSAL_NESTED;
+	/* A flush by register, without queued invalidation, does not drain */
+	if (!info->iommu->qi || !cap_write_drain(info->iommu->cap) ||
+	    !cap_read_drain(info->iommu->cap))
+		return DAX_RETARGET_REFUSAL_NO_DRAIN;
+	/* A hypervisor that shadows the table unmaps an entry to replace it */
+	if (cap_caching_mode(info->iommu->cap))
+		return DAX_RETARGET_REFUSAL_CACHING_MODE;
 	/*
-	 * Caching mode: a hypervisor that shadows the table replaces an entry by
-	 * unmapping it first. ATS: a device that does not answer an invalidation
-	 * of its own cache would make the flush spin for ever. Without queued
-	 * invalidation the flush does not drain.
+	 * A device that does not answer an invalidation of its own cache makes
+	 * the flush spin for ever.
 	 */
-	return info && info->iommu->qi && !dmar_domain->use_first_level &&
-	       !dmar_domain->nested_parent &&
-	       cap_write_drain(info->iommu->cap) &&
-	       cap_read_drain(info->iommu->cap) &&
-	       !cap_caching_mode(info->iommu->cap) && !info->ats_enabled;
+	if (info->ats_enabled)
+		return DAX_RETARGET_REFUSAL_ATS;
+	return DAX_RETARGET_REFUSAL_NONE;
 }
 
 /* The entry that translates @pfn, at whatever level, and that level */
@@ -79,7 +87,7 @@ static struct dma_pte *take_table(struct list_head *tables)
 	return page_address(page);
 }
 
-/* Replace large entry @pte of @level by a table that says the same */
+/* Replace large entry @pte of @level by a table with the same translations */
 static bool split_leaf(struct dmar_domain *domain, struct dma_pte *pte,
 		       int level, struct list_head *tables)
 {
@@ -198,7 +206,7 @@ static unsigned long intel_retarget_needed(struct iommu_domain *domain,
 			need += 1 + BIT(VTD_STRIDE_SHIFT);
 		else if (level == 2)
 			need++;
-		/* A table of small entries needs nothing: go on behind it */
+		/* A table of small entries is not split: go on behind it */
 		iova = ALIGN(iova + 1, level_size(max(level, 2)) <<
 				       VTD_PAGE_SHIFT);
 	}
@@ -208,7 +216,7 @@ static unsigned long intel_retarget_needed(struct iommu_domain *domain,
 static int intel_retarget_reserve(struct iommu_domain *domain, size_t size,
 				  struct list_head *tables)
 {
-	/* All of it in 2M entries, these in tables that were 1G entries */
+	/* At most: one for each 2M entry, and one for each 1G entry */
 	unsigned long n = (size >> 21) + (size >> 30);
 	void *table;
 
@@ -232,7 +240,7 @@ static void intel_retarget_sync(struct iommu_domain *domain,
 }
 
 const struct iommu_retarget_ops intel_retarget_ops = {
-	.supported	= intel_retarget_supported,
+	.refusal	= intel_retarget_refusal,
 	.reserve	= intel_retarget_reserve,
 	.needed		= intel_retarget_needed,
 	.replace	= intel_retarget_replace,

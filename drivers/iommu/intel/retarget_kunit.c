@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of what replaces entries of VT-d second-level page tables
+ * KUnit tests of the replacement of entries of VT-d second-level page tables
  *
- * Over page tables that no hardware walks: the domain has no IOMMU, so a flush
- * has nobody to tell.
+ * The tests work on page tables that no hardware walks: the domain has no
+ * IOMMU, so a flush does nothing.
  */
 
 #include <kunit/test.h>
-#include <linux/dax_retarget.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/sizes.h>
@@ -174,7 +173,7 @@ static void small_entries(struct kunit *test)
 	expect(test, SZ_4M, iova, 5 * SZ_4K);
 	KUNIT_EXPECT_LE(test, bench->gather.start, iova);
 	KUNIT_EXPECT_GE(test, bench->gather.end, iova + 5 * SZ_4K - 1);
-	/* Nothing there maps what it should any more */
+	/* No entry maps the expected page any more */
 	KUNIT_EXPECT_EQ(test, 0, replace(test, iova, 5 * SZ_4K));
 	KUNIT_EXPECT_EQ(test, SZ_4K, replace(test, iova - SZ_4K, 2 * SZ_4K));
 	expect(test, SZ_4M, iova - SZ_4K, 6 * SZ_4K);
@@ -193,7 +192,7 @@ static void split_2m(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, dma_pte_superpage(entry(test, IOVA, 2)));
 	KUNIT_EXPECT_FALSE(test, dma_pte_superpage(entry(test, iova, 2)));
 	KUNIT_EXPECT_EQ(test, 1, needed(test, 2 * SZ_2M));
-	/* All of it: the other one is split as well */
+	/* The rest of the range: the other large entry is split as well */
 	KUNIT_EXPECT_EQ(test, SZ_2M, replace(test, IOVA, SZ_2M));
 	expect(test, SZ_2M, IOVA, SZ_2M);
 	reserve(test, 0, 0);
@@ -237,7 +236,7 @@ static void not_mapped(struct kunit *test)
 {
 	map(test, IOVA, FROM, SZ_4K, 1);
 	KUNIT_EXPECT_EQ(test, 0, needed(test, SZ_1G));
-	/* The entry behind is not there, nor is the table of the next 2M */
+	/* The next entry is missing, and so is the table of the next 2M */
 	KUNIT_EXPECT_EQ(test, SZ_4K, replace(test, IOVA, SZ_4M));
 	expect(test, SZ_4K, IOVA, SZ_4K);
 	KUNIT_EXPECT_EQ(test, 0, translate(test, IOVA + SZ_4K));
@@ -256,7 +255,7 @@ static void without_coherency(struct kunit *test)
 
 static void reserves(struct kunit *test)
 {
-	/* The sum of all that were asked for */
+	/* The sum of all tables that were reserved */
 	reserve(test, SZ_4K, 0);
 	reserve(test, SZ_2M - 1, 0);
 	reserve(test, 3 * SZ_2M, 3);

@@ -5,8 +5,20 @@
 #if !defined(_TRACE_DAX_RETARGET_H) || defined(TRACE_HEADER_MULTI_READ)
 #define _TRACE_DAX_RETARGET_H
 
+#include <linux/dax_retarget_refusals.h>
 #include <linux/device.h>
+#include <linux/iommu_retarget.h>
 #include <linux/tracepoint.h>
+#include <uapi/linux/dax_retarget_netlink.h>
+
+/* Programs that read the events know no enum */
+#define DAX_RETARGET_TELL(value)	TRACE_DEFINE_ENUM(value);
+DAX_RETARGET_REFUSAL_VALUES(DAX_RETARGET_TELL)
+DAX_RETARGET_TELL(DAX_RETARGET_REASON_TRUNCATE)
+DAX_RETARGET_TELL(DAX_RETARGET_REASON_EVICT)
+DAX_RETARGET_TELL(DAX_RETARGET_REASON_REMOVE)
+DAX_RETARGET_TELL(DAX_RETARGET_REASON_REVOKE)
+#undef DAX_RETARGET_TELL
 
 #ifndef _TRACE_DAX_RETARGET_REASONS
 #define _TRACE_DAX_RETARGET_REASONS
@@ -18,26 +30,27 @@
 #endif
 
 TRACE_EVENT(dax_pin_refused,
-	TP_PROTO(struct device *dev, const char *reason),
-	TP_ARGS(dev, reason),
+	TP_PROTO(struct device *dev, enum dax_retarget_refusal refusal),
+	TP_ARGS(dev, refusal),
 	TP_STRUCT__entry(
 		__string(dev, dev ? dev_name(dev) : "none")
-		__string(reason, reason)
+		__field(int, refusal)
 	),
 	TP_fast_assign(
 		__assign_str(dev);
-		__assign_str(reason);
+		__entry->refusal = refusal;
 	),
-	TP_printk("dev=%s reason=\"%s\"", __get_str(dev), __get_str(reason))
+	TP_printk("dev=%s reason=\"%s\"", __get_str(dev),
+		  __print_symbolic(__entry->refusal, DAX_RETARGET_REFUSALS))
 );
 
 TRACE_EVENT(dax_pin_register,
-	TP_PROTO(struct dax_pin *pin, dev_t sb_dev, unsigned long ino,
+	TP_PROTO(struct retarget_region *region, dev_t sb_dev, unsigned long ino,
 		 pgoff_t pgoff, unsigned long nr, unsigned long index),
-	TP_ARGS(pin, sb_dev, ino, pgoff, nr, index),
+	TP_ARGS(region, sb_dev, ino, pgoff, nr, index),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(pin->dev))
+		__string(dev, dev_name(region->dev))
 		__field(dev_t, sb_dev)
 		__field(unsigned long, ino)
 		__field(pgoff_t, pgoff)
@@ -45,7 +58,7 @@ TRACE_EVENT(dax_pin_register,
 		__field(unsigned long, index)
 	),
 	TP_fast_assign(
-		__entry->pin = pin;
+		__entry->pin = region;
 		__assign_str(dev);
 		__entry->sb_dev = sb_dev;
 		__entry->ino = ino;
@@ -60,23 +73,23 @@ TRACE_EVENT(dax_pin_register,
 );
 
 TRACE_EVENT(dax_pin_map,
-	TP_PROTO(struct dax_pin *pin, unsigned long marked),
-	TP_ARGS(pin, marked),
+	TP_PROTO(struct retarget_region *region, unsigned long marked),
+	TP_ARGS(region, marked),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(pin->dev))
+		__string(dev, dev_name(region->dev))
 		__field(u64, iova)
 		__field(unsigned long, nr)
 		__field(unsigned long, marked)
 		__field(bool, writable)
 	),
 	TP_fast_assign(
-		__entry->pin = pin;
+		__entry->pin = region;
 		__assign_str(dev);
-		__entry->iova = pin->iova;
-		__entry->nr = pin->nr_pages;
+		__entry->iova = region->iova;
+		__entry->nr = region->nr_pages;
 		__entry->marked = marked;
-		__entry->writable = pin->writable;
+		__entry->writable = region->writable;
 	),
 	TP_printk("pin=%p dev=%s iova=0x%llx pages=%lu marked=%lu access=%s",
 		  __entry->pin, __get_str(dev), __entry->iova, __entry->nr,
@@ -84,12 +97,12 @@ TRACE_EVENT(dax_pin_map,
 );
 
 TRACE_EVENT(dax_retarget,
-	TP_PROTO(struct dax_pin *pin, unsigned long first, unsigned long last,
+	TP_PROTO(struct retarget_region *region, unsigned long first, unsigned long last,
 		 unsigned long nr),
-	TP_ARGS(pin, first, last, nr),
+	TP_ARGS(region, first, last, nr),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(pin->dev))
+		__string(dev, dev_name(region->dev))
 		__field(u64, iova)
 		__field(unsigned long, first)
 		__field(unsigned long, last)
@@ -97,11 +110,11 @@ TRACE_EVENT(dax_retarget,
 		__field(bool, live)
 	),
 	TP_fast_assign(
-		__entry->pin = pin;
+		__entry->pin = region;
 		__assign_str(dev);
-		__entry->live = pin->state == DAX_PIN_LIVE;
+		__entry->live = region->state == RETARGET_LIVE;
 		__entry->iova = __entry->live ?
-				pin->iova + ((u64)first << PAGE_SHIFT) : 0;
+				region->iova + ((u64)first << PAGE_SHIFT) : 0;
 		__entry->first = first;
 		__entry->last = last;
 		__entry->nr = nr;
@@ -158,16 +171,16 @@ TRACE_EVENT(dax_retarget_flush,
 );
 
 TRACE_EVENT(dax_pin_sync,
-	TP_PROTO(struct dax_pin *pin, unsigned long index, unsigned long nr),
-	TP_ARGS(pin, index, nr),
+	TP_PROTO(struct retarget_region *region, unsigned long index, unsigned long nr),
+	TP_ARGS(region, index, nr),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(pin->dev))
+		__string(dev, dev_name(region->dev))
 		__field(unsigned long, index)
 		__field(unsigned long, nr)
 	),
 	TP_fast_assign(
-		__entry->pin = pin;
+		__entry->pin = region;
 		__assign_str(dev);
 		__entry->index = index;
 		__entry->nr = nr;
@@ -177,16 +190,16 @@ TRACE_EVENT(dax_pin_sync,
 );
 
 TRACE_EVENT(dax_pin_memory_failure,
-	TP_PROTO(struct dax_pin *pin, unsigned long index, unsigned long pfn),
-	TP_ARGS(pin, index, pfn),
+	TP_PROTO(struct retarget_region *region, unsigned long index, unsigned long pfn),
+	TP_ARGS(region, index, pfn),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(pin->dev))
+		__string(dev, dev_name(region->dev))
 		__field(unsigned long, index)
 		__field(unsigned long, pfn)
 	),
 	TP_fast_assign(
-		__entry->pin = pin;
+		__entry->pin = region;
 		__assign_str(dev);
 		__entry->index = index;
 		__entry->pfn = pfn;
@@ -196,15 +209,15 @@ TRACE_EVENT(dax_pin_memory_failure,
 );
 
 TRACE_EVENT(dax_pin_end,
-	TP_PROTO(struct dax_pin *pin, unsigned long retargeted),
-	TP_ARGS(pin, retargeted),
+	TP_PROTO(struct retarget_region *region, unsigned long retargeted),
+	TP_ARGS(region, retargeted),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(pin->dev))
+		__string(dev, dev_name(region->dev))
 		__field(unsigned long, retargeted)
 	),
 	TP_fast_assign(
-		__entry->pin = pin;
+		__entry->pin = region;
 		__assign_str(dev);
 		__entry->retargeted = retargeted;
 	),

@@ -38,7 +38,7 @@ enum dax_retarget_state {
  * @DAX_RETARGET_REASON_EVICT: The inode leaves memory: the last close of an
  *   unlinked file, umount.
  * @DAX_RETARGET_REASON_REMOVE: The persistent memory goes away.
- * @DAX_RETARGET_REASON_REVOKE: An administrator asked for it.
+ * @DAX_RETARGET_REASON_REVOKE: An administrator took the pages back.
  * @DAX_RETARGET_REASON_MEMORY_FAILURE: A page has failed; it was not taken
  *   back.
  */
@@ -50,11 +50,77 @@ enum dax_retarget_reason {
 	DAX_RETARGET_REASON_MEMORY_FAILURE,
 };
 
+/**
+ * enum dax_retarget_refusal - Why pages cannot be pinned. The kernel's trace
+ *   event, the command and the administrator's guide use the text of each
+ *   entry.
+ * @DAX_RETARGET_REFUSAL_NONE: nothing is in the way
+ * @DAX_RETARGET_REFUSAL_DISABLED: the kernel was not booted with
+ *   dax_retarget=on
+ * @DAX_RETARGET_REFUSAL_NO_DMA: the device does no DMA of its own
+ * @DAX_RETARGET_REFUSAL_NO_IOMMU: no IOMMU translates the device's DMA
+ * @DAX_RETARGET_REFUSAL_NOT_PCI: the device is not on a PCI bus
+ * @DAX_RETARGET_REFUSAL_PASSTHROUGH: the device's IOMMU domain is passed
+ *   through
+ * @DAX_RETARGET_REFUSAL_NO_REPLACE: the IOMMU cannot replace live entries for
+ *   the device
+ * @DAX_RETARGET_REFUSAL_FIRST_LEVEL: the IOMMU translates by first-level
+ *   tables (scalable mode)
+ * @DAX_RETARGET_REFUSAL_NESTED: the IOMMU domain is the parent of nested ones
+ * @DAX_RETARGET_REFUSAL_NO_DRAIN: the IOMMU cannot wait for DMA that is under
+ *   way (queued invalidation, draining)
+ * @DAX_RETARGET_REFUSAL_CACHING_MODE: the IOMMU is emulated by a hypervisor
+ *   that copies its tables (caching mode)
+ * @DAX_RETARGET_REFUSAL_ATS: the device caches translations (ATS)
+ * @DAX_RETARGET_REFUSAL_NOT_COHERENT: the device is not cache coherent
+ * @DAX_RETARGET_REFUSAL_BOUNCE: the device's DMA may go through bounce buffers
+ * @DAX_RETARGET_REFUSAL_CRASH_KERNEL: a crash kernel attaches domains late
+ * @DAX_RETARGET_REFUSAL_BUSY: the device is busy; ask again
+ * @DAX_RETARGET_REFUSAL_MANAGED: its driver manages the device's DMA itself
+ * @DAX_RETARGET_REFUSAL_PRIVATE_MAPPING: a private mapping
+ * @DAX_RETARGET_REFUSAL_FILE_SYSTEM: the file system did not opt in
+ * @DAX_RETARGET_REFUSAL_SHARED_BLOCKS: the file has, or may have, shared
+ *   blocks
+ * @DAX_RETARGET_REFUSAL_HOLE: a hole in a read-only mapping
+ * @DAX_RETARGET_REFUSAL_NOT_DIRECT: the file system is not directly on
+ *   persistent memory
+ * @DAX_RETARGET_REFUSAL_STALE_ENTRY: a stale page table entry
+ * @DAX_RETARGET_REFUSAL_SEGMENT: a segment crosses the device's segment
+ *   boundary
+ * @DAX_RETARGET_REFUSAL_TEST: a test asked for it
+ */
+enum dax_retarget_refusal {
+	DAX_RETARGET_REFUSAL_NONE,
+	DAX_RETARGET_REFUSAL_DISABLED,
+	DAX_RETARGET_REFUSAL_NO_DMA,
+	DAX_RETARGET_REFUSAL_NO_IOMMU,
+	DAX_RETARGET_REFUSAL_NOT_PCI,
+	DAX_RETARGET_REFUSAL_PASSTHROUGH,
+	DAX_RETARGET_REFUSAL_NO_REPLACE,
+	DAX_RETARGET_REFUSAL_FIRST_LEVEL,
+	DAX_RETARGET_REFUSAL_NESTED,
+	DAX_RETARGET_REFUSAL_NO_DRAIN,
+	DAX_RETARGET_REFUSAL_CACHING_MODE,
+	DAX_RETARGET_REFUSAL_ATS,
+	DAX_RETARGET_REFUSAL_NOT_COHERENT,
+	DAX_RETARGET_REFUSAL_BOUNCE,
+	DAX_RETARGET_REFUSAL_CRASH_KERNEL,
+	DAX_RETARGET_REFUSAL_BUSY,
+	DAX_RETARGET_REFUSAL_MANAGED,
+	DAX_RETARGET_REFUSAL_PRIVATE_MAPPING,
+	DAX_RETARGET_REFUSAL_FILE_SYSTEM,
+	DAX_RETARGET_REFUSAL_SHARED_BLOCKS,
+	DAX_RETARGET_REFUSAL_HOLE,
+	DAX_RETARGET_REFUSAL_NOT_DIRECT,
+	DAX_RETARGET_REFUSAL_STALE_ENTRY,
+	DAX_RETARGET_REFUSAL_SEGMENT,
+	DAX_RETARGET_REFUSAL_TEST,
+};
+
 enum {
 	DAX_RETARGET_A_PIN_ID = 1,
 	DAX_RETARGET_A_PIN_DEVICE,
 	DAX_RETARGET_A_PIN_CONSUMER,
-	DAX_RETARGET_A_PIN_HANDLE,
 	DAX_RETARGET_A_PIN_PID,
 	DAX_RETARGET_A_PIN_START_TIME,
 	DAX_RETARGET_A_PIN_COMM,
@@ -87,7 +153,7 @@ enum {
 	DAX_RETARGET_A_DEVICE_NAME = 1,
 	DAX_RETARGET_A_DEVICE_DRIVER,
 	DAX_RETARGET_A_DEVICE_RETARGETABLE,
-	DAX_RETARGET_A_DEVICE_REASON,
+	DAX_RETARGET_A_DEVICE_REFUSAL,
 	DAX_RETARGET_A_DEVICE_DOMAIN_TYPE,
 	DAX_RETARGET_A_DEVICE_PINS,
 	DAX_RETARGET_A_DEVICE_BYTES_PINNED,

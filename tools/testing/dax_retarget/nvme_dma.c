@@ -2,13 +2,13 @@
 /*
  * Test only: a DMA engine made of QEMU's NVMe controller.
  *
- * DAX retargeting is about devices that write to memory through an IOMMU, and
- * QEMU emulates no RDMA NIC that does. What it has is a fine NVMe controller, a
- * real bus master with scatter-gather lists and MSI-X. An NVMe write reads
- * memory, an NVMe read writes memory; one after the other, by way of some
- * blocks of the medium, copy from any DMA address to any other. This driver
- * offers that as a dmaengine memcpy channel, which dmatest can check and an
- * rxe with a DMA engine can move its payload with.
+ * DAX retarget is about devices that write to memory through an IOMMU, and QEMU
+ * emulates no RDMA NIC that does so. QEMU emulates an NVMe controller, which is
+ * a bus master with scatter-gather lists and MSI-X. An NVMe write reads memory,
+ * and an NVMe read writes memory: one after the other, with some blocks of the
+ * medium in between, they copy from any DMA address to any other. This driver
+ * offers such copies as a dmaengine memcpy channel. dmatest can check the
+ * channel, and an rxe link with a DMA engine moves its payload by the channel.
  *
  * How QEMU moves the data decides what a test may conclude from it:
  *
@@ -20,16 +20,16 @@
  *    protection information the address is translated when the command starts
  *    and the host may write there long after an invalidation.
  *
- *  - A namespace with the metadata behind each block of data takes, unless the
- *    controller is told to insert and strip it (PRACT), the path of
- *    nvme_tx_interleaved(). That is the one which looks at the result of each
- *    DMA: an access that the IOMMU refuses makes the command fail. All others
- *    ignore it, the command succeeds and nobody knows.
+ *  - A namespace with the metadata behind each block of data takes the path of
+ *    nvme_tx_interleaved(), unless the controller is told to insert and strip
+ *    the metadata (PRACT). Only this path checks the result of each DMA: an
+ *    access that the IOMMU refuses makes the command fail. All other paths
+ *    ignore the result, and the command succeeds in spite of the refusal.
  *
- * Hence the driver formats the namespace so that it has both, does not set PRACT
- * and adds after each block a place for the metadata, which nobody looks at. The
- * contents of the medium are lost: the driver binds only to a device that was
- * given to it by driver_override.
+ * Hence the driver formats the namespace with both, does not set PRACT and adds
+ * a place for the metadata after each block. The metadata is not read. The
+ * contents of the medium are lost, so the driver binds only to a device that
+ * has the driver's name in driver_override.
  */
 
 #include <linux/bitmap.h>
@@ -67,7 +67,7 @@ struct nvme_dma_queue {
 	u32 __iomem *sq_doorbell;
 	u32 __iomem *cq_doorbell;
 	u16 sq_tail;
-	u16 sq_rung;		/* tail that the controller knows of */
+	u16 sq_rung;		/* tail that the controller was told */
 	u16 cq_head;
 	u8 cq_phase;
 };
@@ -106,7 +106,7 @@ struct nvme_dma {
 	spinlock_t lock;		/* all below, and the I/O queue */
 	struct nvme_dma_queue io;
 	bool dead;
-	dma_cookie_t failed;		/* the last one that did */
+	dma_cookie_t failed;		/* of the last copy that failed */
 	/* Descriptors go from list to list, in the order of their cookies. */
 	struct list_head prepared;
 	struct list_head submitted;
@@ -253,8 +253,8 @@ static void slot_completed(struct nvme_dma *nd, struct nvme_dma_slot *slot,
 }
 
 /*
- * Start what was issued, as far as there are slots, and retire what is finished
- * and was started before everything that is not.
+ * Start issued copies while there are free slots. Retire finished copies in the
+ * order of their start: a finished copy waits for each older copy.
  */
 static void nvme_dma_advance(struct nvme_dma *nd)
 {
@@ -357,7 +357,7 @@ static int nvme_dma_disable(struct nvme_dma *nd)
 	return nvme_dma_wait_ready(nd, 0);
 }
 
-/* Stop all DMA for good, then let everything that waits for it fail. */
+/* Stop all DMA for good, then fail every copy that is not done. */
 static void nvme_dma_kill(struct nvme_dma *nd)
 {
 	unsigned int id;
@@ -592,7 +592,7 @@ static int nvme_dma_enable(struct nvme_dma *nd)
 	return err ?: nvme_dma_create_queues(nd);
 }
 
-/* What dmaengine calls */
+/* Operations that dmaengine calls */
 
 static dma_cookie_t nvme_dma_submit(struct dma_async_tx_descriptor *tx)
 {
@@ -730,7 +730,7 @@ static void nvme_dma_free_chan_resources(struct dma_chan *chan)
 	nvme_dma_free_list(&prepared);
 }
 
-/* Nobody holds the channel any more, and the driver has left the device. */
+/* The channel has no client, and the driver has left the device. */
 static void nvme_dma_release(struct dma_device *dma)
 {
 	kfree(container_of(dma, struct nvme_dma, dma));
@@ -842,7 +842,10 @@ static void nvme_dma_remove(struct pci_dev *pdev)
 	free_irq(nd->irq, nd);
 	pci_free_irq_vectors(pdev);
 	flush_work(&nd->callbacks);
-	/* A client that still holds the channel finds it dead; it goes with him. */
+	/*
+	 * A client may still hold the dead channel; nd is freed with the
+	 * client.
+	 */
 	dma_async_device_unregister(&nd->dma);
 }
 

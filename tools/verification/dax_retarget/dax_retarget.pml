@@ -5,8 +5,8 @@
  * A pin lets a device reach pages of a file on persistent memory for long,
  * without page references. When the file system takes a page back, it calls a
  * hook, which points the device's IOVA at a scratch page and flushes the IOTLB.
- * The model has each step of that which another task or the device can see, in
- * the order of the code, and tries all orders of steps of all tasks.
+ * The model has each step of the protocol that another task or the device can
+ * see, in the order of the code. A model checker tries all orders of the steps.
  *
  * Tasks:
  *
@@ -17,52 +17,55 @@
  *   revoke       a hook without a lock of the file system (an administrator)
  *   removal      the pagemap goes away, which calls the hook by frame
  *   munmap       the user unmaps the file, at any time
- *   entry        what hardware does with one IOVA: the IOTLB looks it up at any
+ *   entry        the hardware for one IOVA: the IOTLB looks the IOVA up at any
  *                time, the device writes at any time, a write is in flight for
  *                any time
  *   flush_queue  the DMA API's late flush, after which an IOVA is used again
  *
  * Bounds are macros, see below; run.sh has the combinations that are run.
  *
- * How coarse it is:
+ * Granularity:
  *
- *   - A file page has one block, always the same one. Whose it is follows from
- *     a history: a pin may reach a block only if it looked the page up after
- *     the block was last allocated.
+ *   - A file page has one block, always the same block. A history tells the
+ *     owner of the block: a pin may reach a block only if the pin looked the
+ *     page up after the block was last allocated.
  *   - Code that only touches what a lock protects is one step with taking and
  *     dropping the lock.
  *   - The device makes one write, at any time. One wrong write is enough, and
- *     writes change nothing in the protocol. ENDLESS_DEVICE never stops.
- *   - Reads are not modelled: the same translation, less harm.
- *   - A translation is not dropped from the IOTLB but by a flush. To fill it
- *     later is the same thing.
- *   - A flush of the whole domain flushes the pin's IOVAs: less than it does.
+ *     writes change nothing in the protocol. With ENDLESS_DEVICE the device
+ *     never stops.
+ *   - Reads are not modelled: a read uses the same translation and does less
+ *     harm.
+ *   - Only a flush drops a translation from the IOTLB. A drop at another time
+ *     has the effect of a later fill.
+ *   - A flush of the whole domain flushes only the pin's IOVAs in the model.
  *   - A lock keeps new readers out while a writer waits, as in the kernel.
  *
- * Left out: memory order (all here is sequentially consistent), large pages and
- * how they are split, several files, domains and devices, allocation failures,
+ * Not in the model: memory order (the model is sequentially consistent), large
+ * pages and splitting, several files, domains and devices, allocation failures,
  * fsync, events, copy-on-write and shared blocks (the code refuses them),
- * eviction of inodes (to a pin, a truncation without a VMA), device TLBs (the
+ * eviction of inodes (for a pin, a truncation without a VMA), device TLBs (the
  * code refuses them).
  *
- * The device is trusted in one thing: it writes to no IOVA before it was told
- * of it, see BREAK_TOLD. It is not trusted to stop when told to.
+ * The device is trusted in one thing: it writes to an IOVA only after it was
+ * told the IOVA, see BREAK_TOLD. The device is not trusted to stop when told to
+ * stop.
  *
  * Other macros:
  *
- *   BREAK_*          leave out or reorder a step; run.sh has what comes of each
- *   NO_INV4          go on where invariant 4 is broken, to see what comes of it
- *   REACHED=event    make an event an error, to see that it is possible
- *   LIVENESS         with the LTL formulas at the end
+ *   BREAK_*          leave out or reorder a step; run.sh has the result of each
+ *   NO_INV4          go on where invariant 4 is broken, to see the consequences
+ *   REACHED=event    make an event an error, to see that the event is possible
+ *   LIVENESS         include the LTL formulas at the end of this file
  *   STEADY           truncate() punches again and again, without an end
  *   ENDLESS_DEVICE   the device writes again and again
  */
 
-/* Pins, each of which one task makes */
+/* Number of tasks that make pins, hence of pins at a time */
 #ifndef PINS
 #define PINS 1
 #endif
-/* How many one task makes, one after the other */
+/* Number of pins that one task makes, one after the other */
 #ifndef ROUNDS
 #define ROUNDS 1
 #endif
@@ -70,14 +73,14 @@
 #ifndef PAGES
 #define PAGES 1
 #endif
-/* Pages of the file, and how far apart the first pages of two pins are */
+/* Pages of the file, and the distance of the first pages of two pins */
 #ifndef FILE_PAGES
 #define FILE_PAGES PAGES
 #endif
 #ifndef STRIDE
 #define STRIDE 0
 #endif
-/* Ranges of IOVAs: with less than pins, they are used again */
+/* Ranges of IOVAs: with fewer ranges than pins, ranges are used again */
 #ifndef IOVAS
 #define IOVAS 1
 #endif
@@ -100,7 +103,7 @@
 
 #define file_page(p, i)	((p) * STRIDE + (i))
 
-/* Whether page i of pin p is in the index at a file page from lo to hi */
+/* Is page i of pin p in the index, at a file page in [lo, hi]? */
 #define indexed(p, i, lo, hi) \
 	(pin[p].index[i] && file_page(p, i) >= (lo) && file_page(p, i) <= (hi))
 #if PAGES == 1
@@ -111,20 +114,20 @@
 #define any_marked(p)		(pin[p].marked[0] || pin[p].marked[1])
 #endif
 
-/* What an IOVA can lead to */
+/* Memory that an IOVA can lead to */
 #define NOTHING		0
 #define scratch_of(p)	(1 + (p))
 #define block_of(n)	(1 + PINS + (n))
 #define is_block(f)	((f) > PINS)
 
-/* Sets of IOVAs, as of those that a hook has to flush */
+/* Sets of IOVAs, such as the IOVAs that a hook has to flush */
 #define bit_of(r, i)	(1 << ((r) * PAGES + (i)))
 #define bits_of(r)	(((1 << PAGES) - 1) << ((r) * PAGES))
 
 mtype = {
-	/* States of a pin, as enum dax_pin_state; NO_PIN for none */
+	/* States of a pin, as enum retarget_state; NO_PIN for none */
 	NO_PIN, REGISTERING, LIVE, UNMAPPED, DEAD,
-	/* Of a range of IOVAs */
+	/* States of a range of IOVAs */
 	FREE, USED, QUEUED,
 	/* What the device knows of a range */
 	UNTOLD, TOLD, STOPPED
@@ -133,9 +136,9 @@ mtype = {
 typedef rwlock {
 	byte readers;
 	bool writer;
-	byte waiting;		/* writers: they keep new readers out */
+	byte waiting;		/* writers that keep new readers out */
 #ifdef STEADY
-	bool asking;		/* a reader: gets in when the writer leaves */
+	bool asking;		/* a reader enters when the writer leaves */
 #endif
 };
 
@@ -145,18 +148,18 @@ typedef dax_pin {
 	bool scratch;		/* the page is allocated */
 	byte iova;		/* range of IOVAs */
 	bool index[PAGES];	/* the hooks know the page */
-	bool frame[PAGES];	/* its frame was noted */
-	bool marked[PAGES];	/* dax_pin.retargeted */
+	bool frame[PAGES];	/* the page's frame was noted */
+	bool marked[PAGES];	/* retarget_region.retargeted */
 	/* History, for the checks */
-	bool mine[PAGES];	/* looked up since its block was allocated */
+	bool mine[PAGES];	/* looked up since the block was allocated */
 	bool hooked[PAGES];	/* a hook came since the page was indexed */
-	bool taken[PAGES];	/* and returned */
+	bool taken[PAGES];	/* a hook for the page has returned */
 };
 
 typedef iova_range {
 	mtype state;
 	mtype device;
-	byte owner;		/* the last pin that had it */
+	byte owner;		/* the last pin that had the range */
 	byte pte[PAGES];	/* IOMMU page table */
 	byte tlb[PAGES];	/* IOTLB */
 };
@@ -187,13 +190,13 @@ bool memmap = true;
 bool domain = true;
 byte consumers = PINS;
 
-/* What is being done, for the liveness properties */
+/* Operations that have begun, for the liveness properties */
 bool truncating, revoking, removing;
 bool registering[PINS], ending[PINS];
 
 /*
- * Names of the checks, to be read in the message of a failed assertion. The
- * numbers are of the invariants.
+ * Names of the checks, which the message of a failed assertion shows. The
+ * numbers are those of the invariants.
  */
 bool inv1_freed_block, inv1_after_hook, inv1_removed_memory;
 bool inv2_translation_fault;
@@ -211,8 +214,8 @@ bool scratch_freed, scratch_of_another, memmap_freed, domain_freed;
 #endif
 
 /*
- * Events that have to be possible, or the checks would prove little. With
- * REACHED=event, that event is an error: run.sh expects a path to it.
+ * Events that have to be possible: otherwise the checks would prove little.
+ * With REACHED=event, that event is an error, and run.sh expects a path to it.
  */
 #define writes_block		1
 #define writes_scratch		2
@@ -270,8 +273,8 @@ inline write_unlock(l)
 #else
 
 /*
- * A hook runs again and again. Then locks must be fair, as those of the kernel
- * are: with one pin, one task asks to read and one wants the mutex.
+ * A hook runs again and again. Then locks must be fair, as the kernel's locks
+ * are: with one pin, one task asks to read and one task wants the mutex.
  */
 inline read_lock(l)
 {
@@ -356,7 +359,7 @@ inline flush(set)
  * Hooks
  */
 
-/* The mutex makes it one step, if that is taken by all */
+/* The mutex makes the work on a page one step, if all tasks take the mutex */
 #if defined(BREAK_REPLACE) || defined(BREAK_MAP_MUTEX) || \
     defined(BREAK_END_MUTEX)
 #define at_once
@@ -364,7 +367,7 @@ inline flush(set)
 #define at_once	atomic
 #endif
 
-/* dax_pin_retarget() for one page, under the pin's mutex */
+/* retarget_region_take() for one page, under the mutex */
 inline take_page(q, j)
 {
 	REACH(marks_while_registering, pin[q].state == REGISTERING)
@@ -418,14 +421,15 @@ inline take_page(q, j)
 #define lowest(lo)	lo
 #endif
 
-/* dax_pin_write_back_locked() */
+/* retarget_region_write_back() */
 #define writes_back(s)	(s == LIVE || s == UNMAPPED)
 
 /*
- * dax_retarget_file(), dax_pins_revoke(), dax_retarget_frames(): take pages of
- * the file from lo to hi; by_frame if the frame was noted. If the blocks stay in
- * the file, what the device wrote is written back, before the mutex is dropped;
- * the caller comes for one window after the other then, here a page.
+ * dax_pinned_file_take(), dax_pins_revoke(), dax_pins_take_frames(): take pages
+ * [lo, hi] of the file back; with by_frame, only pages whose frame was noted.
+ * If the blocks stay in the file, what the device wrote is written back before
+ * the mutex is dropped. The caller then calls for one window after the other,
+ * here for one page.
  */
 inline hook(lo, hi, by_frame, stays)
 {
@@ -500,7 +504,7 @@ inline hook(lo, hi, by_frame, stays)
 	:: else
 #endif
 	fi;
-	/* It returns */
+	/* The hook returns */
 	d_step {
 		owed = 0;
 		for (q : 0 .. PINS - 1) {
@@ -518,7 +522,7 @@ inline hook(lo, hi, by_frame, stays)
 	}
 }
 
-/* The blocks of file pages from lo on get another owner */
+/* The blocks of the file pages from lo on get another owner */
 inline free_blocks(lo)
 {
 	d_step {
@@ -549,8 +553,8 @@ inline zap(lo)
 
 #if TRUNCATES > 0
 /*
- * A file system that frees blocks. It excludes faults by invalidate_lock, and
- * waits for page references or not: without a VMA none does.
+ * A file system that frees blocks. The file system excludes faults by
+ * invalidate_lock. It may wait for page references; without a VMA it does not.
  */
 proctype truncate()
 {
@@ -684,7 +688,7 @@ proctype removal()
 		dax_readers == 0 ->
 		pgmap_killed = true
 	}
-	/* Not a hook yet; a task that registers may wait for its user */
+	/* No hook runs yet; a task that registers may wait for its user */
 end_wait:
 	pgmap_refs == 0;
 #ifndef BREAK_REMOVE
@@ -735,7 +739,7 @@ inline enter_index()
 #endif
 }
 
-/* pin_user_pages() for pages from first on, and the checks of what it found */
+/* get_user_pages() for pages from first on, and the checks of each page */
 inline look_up()
 {
 	do
@@ -764,7 +768,7 @@ inline look_up()
 				allocated[file_page(p, good)] = true;
 				user_pte[file_page(p, good)] = true;
 #ifdef STEADY
-				/* Nobody is so fast as to zap it before */
+				/* No task zaps the page before it is looked up */
 				refs++;
 				pin[p].mine[good] = true;
 				good++;
@@ -848,7 +852,7 @@ inline dma_unmap()
 	}
 }
 
-/* pin_unmap() */
+/* retarget_region_unmap() */
 inline pin_unmap()
 {
 #ifndef BREAK_END_MUTEX
@@ -868,7 +872,7 @@ inline pin_unmap()
 #ifndef BREAK_END_MUTEX
 	unlock(pin[p].mutex);
 #endif
-	/* Write back what was not taken back */
+	/* Write back the pages that were not taken back */
 	want_mutex
 	atomic {
 		!pin[p].mutex ->
@@ -888,7 +892,7 @@ inline pin_unmap()
 	}
 }
 
-/* pin_leave_index() */
+/* leave_index() of dax_pin_end() */
 inline pin_leave_index()
 {
 	put_pgmap();
@@ -969,7 +973,7 @@ batch:	/* dax_pin_user_pages() for pages from first on */
 #ifdef BREAK_MUTEX_GUP
 	unlock(pin[p].mutex);
 #endif
-	/* dax_pin_add_frames() */
+	/* retarget_region_add_frames() */
 	want_mutex
 	atomic {
 		!pin[p].mutex ->
@@ -1010,7 +1014,7 @@ batch:	/* dax_pin_user_pages() for pages from first on */
 	put_pgmap();
 #endif
 
-	/* The region may have memory elsewhere that waits for its user */
+	/* The region may have other memory that waits for the user */
 	if
 	:: true
 	:: STALLS ->
@@ -1062,7 +1066,7 @@ end_register:	false
 		i = 0
 	}
 #ifdef BREAK_TOLD
-	/* It may write, nobody says that it must succeed */
+	/* The device may write, and the write may fail */
 	iova[r].device = STOPPED;
 #endif
 #ifdef BREAK_NOFS
@@ -1080,7 +1084,7 @@ end_register:	false
 	fi;
 	pin[p].state = LIVE;
 #ifndef BREAK_MARK
-	/* dax_pin_apply_marks() */
+	/* retarget_region_apply_marks() */
 	if
 	:: any_marked(p) ->
 		REACH(maps_marked_page, true)
@@ -1107,13 +1111,13 @@ end_register:	false
 		iova[r].device = TOLD
 	}
 
-	/* The user keeps the pin, maybe for ever */
+	/* The user keeps the pin, possibly for ever */
 	if
 	:: true
 	:: STALLS ->
 end_live:	false
 	fi;
-	/* The device is told to stop, but need not */
+	/* The device is told to stop, and may go on */
 	iova[r].device = STOPPED;
 
 end:	/* dax_pin_end() */
@@ -1131,7 +1135,7 @@ end:	/* dax_pin_end() */
 	pin_unmap();
 	pin_leave_index();
 #endif
-	/* dax_pin_free() */
+	/* dax_pin_put() */
 	d_step {
 #ifdef BREAK_KEEP_REFS
 		refs = refs - good;
@@ -1272,8 +1276,8 @@ init {
 }
 
 /*
- * Whatever begins ends. Removal and registration may wait for the user of the
- * region: these with STALLS=0.
+ * An operation that begins also ends. Removal and registration may wait for the
+ * user of the region: run.sh checks these with STALLS=0.
  */
 #ifdef LIVENESS
 #if TRUNCATES > 0

@@ -13,15 +13,17 @@ Checks the model of DAX retarget, dax_retarget.pml, with spin. TAP on stdout:
 
   holds ...    the model with all its steps, all states within some bounds: no
                check fails, no task waits for ever
-  ends ...     what begins ends, however tasks are scheduled (weak fairness)
-  reached ...  an event is possible, so that the checks see it
-  broken ...   a step left out or reordered gives the counterexample it should
-  limit ...    what the model shows that is no error, but to be known
+  ends ...     an operation that begins ends, however tasks are scheduled (weak
+               fairness)
+  reached ...  an event is possible, so that the checks see the event
+  broken ...   a step left out or reordered gives the expected counterexample
+  limit ...    a known property of the protocol that is not an error
 
   --long       wider bounds as well: some minutes and 2 GB of memory more
-  REGEX        only tests whose names match, of those that stand for themselves
+  REGEX        only tests whose names match, without "reached: all of the model",
+               which needs the results of the others
 
-Exits with 0 if all went as it should.
+Exits with 0 if all tests pass.
 END
 }
 
@@ -48,8 +50,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 cp "$model" .
 
-# Whose lines have all to be reached. Not removal: of hook() it has what is for
-# blocks that stay as well, and none does.
+# Tasks whose lines must all be reached. Not removal: its copy of hook() has lines
+# for blocks that stay in a file, and removal lets no block stay.
 tasks="truncate revoke pinner munmap entry flush_queue"
 
 number=0 failed=0
@@ -89,7 +91,7 @@ check()	# PAN-OPTION...
 	nice ./pan "$@" > log 2>&1 || true
 }
 
-# Was it all seen, and nothing wrong?
+# Was the search complete, and without an error?
 complete()
 {
 	grep -q 'errors: 0$' log &&
@@ -106,7 +108,7 @@ trail()
 	sed -n 's/^pan:1:.*at depth \([0-9]*\)).*/\1/p' log
 }
 
-# Source lines that were not reached, but for the last of endless tasks
+# Source lines that were not reached, except the ends of endless tasks
 unreached()
 {
 	awk '/^unreached in/ { task = $4 }
@@ -135,7 +137,7 @@ holds()	# NAME MACROS
 	done > "tasks-$number"
 }
 
-# Each line of the tasks is reached within some bounds of those above
+# Each line of the tasks is reached within some of the bounds above
 all_reached()
 {
 	local task files line left=
@@ -178,7 +180,7 @@ ends()	# NAME MACROS FORMULA...
 	done
 }
 
-# The shortest counterexample is of the kind that is expected
+# The shortest counterexample is of the expected kind
 violates()	# NAME MACROS ERROR
 {
 	local found
@@ -201,7 +203,7 @@ broken()	# STEP MACROS ERROR
 	violates "$name" "-DBREAK_${1// / -D} $2" "$3"
 }
 
-# A step that another one makes up for
+# A step that another step makes up for
 made_up_for()	# STEP MACROS
 {
 	begin "limit BREAK_$1 alone does no harm" || return 0
@@ -271,7 +273,7 @@ reached truncate_waits_for_pages ""
 reached trims_marked_page "-DPAGES=2"
 reached removal_takes_page "-DREMOVALS=1 -DMUNMAPS=0"
 
-# The mark on pages that are being registered
+# The marks on pages that are being registered
 broken MARK "" inv1_after_hook
 broken PENDING_MARK "" inv1_after_hook
 # The flush

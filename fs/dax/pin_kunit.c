@@ -2,9 +2,9 @@
 /*
  * DAX retarget: KUnit tests of the registry of pins and of the hooks
  *
- * A pin is made of real parts but for the IOMMU: its domain keeps a table of
- * frames that the tests look at, and counts flushes. The file is an inode that
- * no file system knows.
+ * All parts of a pin but the IOMMU are the real ones. The domain keeps a table
+ * of frames, which the tests read, and counts flushes. The file is an inode
+ * without a file system.
  */
 
 #include <kunit/device.h>
@@ -22,7 +22,7 @@
 #define NR	64UL	/* pages of a pin */
 #define DOMAINS	(RETARGET_DOMAINS + 1)
 
-/* What the device of a domain reaches, and how often it was told to look again */
+/* What the device of a domain reaches, and the number of flushes */
 struct fake_domain {
 	struct iommu_domain domain;
 	struct kunit *test;
@@ -41,9 +41,10 @@ static struct fake_domain *to_fake(struct iommu_domain *domain)
 	return container_of(domain, struct fake_domain, domain);
 }
 
-static bool fake_supported(struct iommu_domain *domain, struct device *dev)
+static enum dax_retarget_refusal fake_refusal(struct iommu_domain *domain,
+					      struct device *dev)
 {
-	return true;
+	return DAX_RETARGET_REFUSAL_NONE;
 }
 
 static int fake_reserve(struct iommu_domain *domain, size_t size,
@@ -88,7 +89,7 @@ static void fake_sync(struct iommu_domain *domain,
 }
 
 static const struct iommu_retarget_ops fake_retarget_ops = {
-	.supported	= fake_supported,
+	.refusal	= fake_refusal,
 	.reserve	= fake_reserve,
 	.needed		= fake_needed,
 	.replace	= fake_replace,
@@ -188,7 +189,8 @@ static struct dax_pin_range *region_add(struct bench *bench,
 
 	range = dax_pin_add_range(region->pin, file_of(bench), pgoff, nr, first);
 	KUNIT_ASSERT_NOT_NULL(bench->test, range);
-	dax_pin_add_frames(region->pin, first, &bench->pages[pgoff], nr, false);
+	retarget_region_add_frames(&region->pin->region, first,
+				   &bench->pages[pgoff], nr, false);
 	return range;
 }
 
@@ -209,7 +211,7 @@ static int region_map(struct bench *bench, struct region *region)
 static void region_end(struct region *region)
 {
 	dax_pin_end(region->pin);
-	dax_pin_free(region->pin);
+	dax_pin_put(region->pin);
 	sg_free_table(&region->sgt);
 }
 
@@ -224,15 +226,15 @@ static void region_make(struct bench *bench, struct region *region,
 
 static unsigned long truncate(struct bench *bench, pgoff_t first, pgoff_t last)
 {
-	return dax_retarget_file(file_of(bench), first, last,
-				 DAX_RETARGET_REASON_TRUNCATE);
+	return dax_pinned_file_take(file_of(bench), first, last,
+				    DAX_RETARGET_REASON_TRUNCATE);
 }
 
 /* Pages [@first, @last] lead to scratch, and all others to the file? */
 static void expect_lost(struct bench *bench, struct region *region,
 			unsigned long first, unsigned long last)
 {
-	phys_addr_t scratch = page_to_phys(region->pin->scratch);
+	phys_addr_t scratch = page_to_phys(region->pin->region.scratch);
 	unsigned long i;
 
 	for (i = 0; i < NR; i++)
@@ -265,10 +267,42 @@ static void parameter(struct kunit *test)
 	}
 }
 
-/* A device whose DMA is done by software, by the CPU, has none to ask about */
+/* Where the CPU moves the data, there is no device that does DMA */
 static void no_device(struct kunit *test)
 {
-	KUNIT_EXPECT_NULL(test, dax_retarget_domain(NULL));
+	KUNIT_EXPECT_NULL(test, dax_pin_create(NULL, 0, 1, true, "kunit"));
+}
+
+/*
+ * Every function for consumers takes NULL: a region without pages of DAX files
+ */
+static void no_pin(struct kunit *test)
+{
+	unsigned int max_segment = 123;
+	unsigned long nr = 45;
+
+	dax_pin_limit_batch(NULL, 0, &nr, &max_segment);
+	KUNIT_EXPECT_EQ(test, 45, nr);
+	KUNIT_EXPECT_EQ(test, 123, max_segment);
+	KUNIT_EXPECT_FALSE(test, dax_pin_owns_page(NULL, 0));
+	KUNIT_EXPECT_NULL(test, dax_pin_complete(NULL));
+	dax_pin_end(NULL);
+	dax_pin_put(NULL);
+}
+
+/* A pin without a page is freed once its region is complete */
+static void no_page(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+
+	region_begin(bench, &region, 0);
+	KUNIT_EXPECT_NULL(test, dax_pin_complete(region.pin));
+
+	region_begin(bench, &region, 0);
+	region_add(bench, &region, 0, 1, 0);
+	KUNIT_EXPECT_PTR_EQ(test, region.pin, dax_pin_complete(region.pin));
+	region_end(&region);
 }
 
 static void index_of_ranges(struct kunit *test)
@@ -281,7 +315,9 @@ static void index_of_ranges(struct kunit *test)
 	pin = region.pin;
 	region_add(bench, &region, 0, 8, 0);
 	KUNIT_EXPECT_TRUE(test, mapping_dax_pinned(file_of(bench)));
-	/* Goes on where the first ends: one range */
+	/*
+	 * The second range begins where the first ends: they become one range
+	 */
 	region_add(bench, &region, 8, 8, 8);
 	KUNIT_EXPECT_TRUE(test, list_is_singular(&pin->ranges));
 	/* In the file, but not in the region; then in the region only */
@@ -292,12 +328,12 @@ static void index_of_ranges(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 24, 39));
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 48, ULONG_MAX));
 	KUNIT_EXPECT_EQ(test, 4, truncate(bench, 14, 17));
-	KUNIT_EXPECT_EQ(test, 14, find_first_bit(pin->retargeted, NR));
-	KUNIT_EXPECT_EQ(test, 16, find_next_zero_bit(pin->retargeted, NR, 14));
-	KUNIT_EXPECT_EQ(test, 32, find_next_bit(pin->retargeted, NR, 16));
-	KUNIT_EXPECT_EQ(test, 34, find_next_zero_bit(pin->retargeted, NR, 32));
+	KUNIT_EXPECT_EQ(test, 14, find_first_bit(pin->region.retargeted, NR));
+	KUNIT_EXPECT_EQ(test, 16, find_next_zero_bit(pin->region.retargeted, NR, 14));
+	KUNIT_EXPECT_EQ(test, 32, find_next_bit(pin->region.retargeted, NR, 16));
+	KUNIT_EXPECT_EQ(test, 34, find_next_zero_bit(pin->region.retargeted, NR, 32));
 	KUNIT_EXPECT_EQ(test, 28, truncate(bench, 0, ULONG_MAX));
-	KUNIT_EXPECT_EQ(test, 32, pin->nr_retargeted);
+	KUNIT_EXPECT_EQ(test, 32, pin->region.nr_retargeted);
 	region_end(&region);
 }
 
@@ -310,29 +346,28 @@ static void extents_of_frames(struct kunit *test)
 
 	region_begin(bench, &region, 0);
 	pin = region.pin;
-	KUNIT_EXPECT_TRUE(test, dax_pin_is_empty(pin));
-	KUNIT_EXPECT_TRUE(test, dax_pin_is_empty(NULL));
 	KUNIT_EXPECT_FALSE(test, dax_pin_owns_page(pin, 0));
 	/* Frames 8-15 at 0, 16-23 at 8: one extent; 0-7 at 16; 40-47 at 32 */
 	region_add(bench, &region, 8, 8, 0);
 	region_add(bench, &region, 16, 8, 8);
 	region_add(bench, &region, 0, 8, 16);
 	region_add(bench, &region, 40, 8, 32);
-	KUNIT_EXPECT_EQ(test, 3, pin->nr_extents);
-	KUNIT_EXPECT_EQ(test, 32, pin->nr_pinned);
+	KUNIT_EXPECT_EQ(test, 3, pin->region.nr_extents);
+	KUNIT_EXPECT_EQ(test, 32, pin->region.nr_pinned);
 	for (i = 0; i < NR; i++) {
 		bool owned = i < 24 || (i >= 32 && i < 40);
 
 		KUNIT_EXPECT_EQ_MSG(test, owned, dax_pin_owns_page(pin, i),
 				    "page %lu", i);
-		KUNIT_EXPECT_EQ_MSG(test, dax_pin_find_extent(pin, i),
+		KUNIT_EXPECT_EQ_MSG(test, retarget_region_find(&pin->region, i) -
+				    pin->region.extents,
 				    i < 16 ? 0 : i < 24 ? 1 : i < 40 ? 2 : 3,
 				    "page %lu", i);
 	}
 	/* More extents than were allocated at first */
 	KUNIT_EXPECT_EQ(test, 0, dax_pin_prepare(pin, 4 * NR));
-	KUNIT_EXPECT_GE(test, pin->max_extents, 4 * NR + 3);
-	KUNIT_EXPECT_EQ(test, 24, pin->extents[1].first + pin->extents[1].nr);
+	KUNIT_EXPECT_GE(test, pin->region.max_extents, 4 * NR + 3);
+	KUNIT_EXPECT_EQ(test, 24, pin->region.extents[1].first + pin->region.extents[1].nr);
 	region_end(&region);
 }
 
@@ -349,15 +384,17 @@ static void trim(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 4, truncate(bench, 6, 9));
 	dax_pin_trim_range(range, 0);
 	KUNIT_EXPECT_EQ(test, 15, range->node.last);
-	/* The marks on pages that were given up go; the next try gets others */
+	/*
+	 * Marks on pages that were given up are cleared before the next attempt
+	 */
 	dax_pin_trim_range(range, 8);
 	KUNIT_EXPECT_EQ(test, 7, range->node.last);
-	KUNIT_EXPECT_EQ(test, 2, pin->nr_retargeted);
-	KUNIT_EXPECT_EQ(test, 2, bitmap_weight(pin->retargeted, NR));
+	KUNIT_EXPECT_EQ(test, 2, pin->region.nr_retargeted);
+	KUNIT_EXPECT_EQ(test, 2, bitmap_weight(pin->region.retargeted, NR));
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 8, 15));
 	dax_pin_trim_range(range, 8);
 	KUNIT_EXPECT_TRUE(test, list_empty(&pin->ranges));
-	KUNIT_EXPECT_EQ(test, 0, pin->nr_retargeted);
+	KUNIT_EXPECT_EQ(test, 0, pin->region.nr_retargeted);
 	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(file_of(bench)));
 	region_end(&region);
 }
@@ -374,7 +411,10 @@ static void hook_before_map(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, dax_pinned_file_reaches(file_of(bench), 6));
 	KUNIT_EXPECT_TRUE(test, dax_pinned_file_reaches(file_of(bench), 8));
 
-	/* What was marked is mapped as scratch, and known to the IOTLB as that */
+	/*
+	 * A marked page is mapped as scratch, and the IOTLB holds the scratch
+	 * page
+	 */
 	KUNIT_ASSERT_EQ(test, 0, region_map(bench, &region));
 	expect_lost(bench, &region, 5, 7);
 	KUNIT_EXPECT_EQ(test, 1, region.fake->flushes);
@@ -399,7 +439,7 @@ static void hook_on_live_pin(struct kunit *test)
 	KUNIT_EXPECT_GE(test, region.fake->flush_end,
 			iova + (10 << PAGE_SHIFT) - 1);
 
-	/* Over what is lost already: the rest, but a flush of all */
+	/* Over pages that are lost: the rest is replaced, and all is flushed */
 	KUNIT_EXPECT_EQ(test, 10, truncate(bench, 5, 24));
 	expect_lost(bench, &region, 5, 24);
 	KUNIT_EXPECT_EQ(test, 2, region.fake->flushes);
@@ -419,23 +459,23 @@ static void hook_on_ended_pin(struct kunit *test)
 
 	region_make(bench, &region, 0);
 	/* The device is stopped, the pages are being written back */
-	mutex_lock(&region.pin->mutex);
-	region.pin->state = DAX_PIN_UNMAPPED;
-	mutex_unlock(&region.pin->mutex);
+	mutex_lock(&region.pin->region.mutex);
+	region.pin->region.state = RETARGET_UNMAPPED;
+	mutex_unlock(&region.pin->region.mutex);
 	KUNIT_EXPECT_EQ(test, 4, truncate(bench, 0, 3));
-	KUNIT_EXPECT_EQ(test, 4, bitmap_weight(region.pin->retargeted, NR));
+	KUNIT_EXPECT_EQ(test, 4, bitmap_weight(region.pin->region.retargeted, NR));
 	expect_lost(bench, &region, NR, NR);
 
-	mutex_lock(&region.pin->mutex);
-	region.pin->state = DAX_PIN_DEAD;
-	mutex_unlock(&region.pin->mutex);
+	mutex_lock(&region.pin->region.mutex);
+	region.pin->region.state = RETARGET_DEAD;
+	mutex_unlock(&region.pin->region.mutex);
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 0, ULONG_MAX));
 	KUNIT_EXPECT_FALSE(test, dax_pinned_file_reaches(file_of(bench), 10));
 	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
 
-	mutex_lock(&region.pin->mutex);
-	region.pin->state = DAX_PIN_LIVE;
-	mutex_unlock(&region.pin->mutex);
+	mutex_lock(&region.pin->region.mutex);
+	region.pin->region.state = RETARGET_LIVE;
+	mutex_unlock(&region.pin->region.mutex);
 	region_end(&region);
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 0, ULONG_MAX));
 }
@@ -446,7 +486,7 @@ static void flush_of_each_domain(struct kunit *test)
 	struct region region[DOMAINS] = {};
 	int i;
 
-	/* One more than a hook keeps in mind */
+	/* One domain more than a hook gathers before it flushes */
 	for (i = 0; i < DOMAINS; i++)
 		region_make(bench, &region[i], i);
 	KUNIT_EXPECT_EQ(test, DOMAINS, truncate(bench, 0, 0));
@@ -469,8 +509,8 @@ static void make_halves(struct bench *bench, struct region *one,
 	KUNIT_ASSERT_NOT_NULL(bench->test,
 			      dax_pin_add_range(two->pin, file_of(bench), pgoff,
 						NR / 2, NR / 2));
-	dax_pin_add_frames(two->pin, NR / 2, &bench->pages[NR / 2], NR / 2,
-			   false);
+	retarget_region_add_frames(&two->pin->region, NR / 2,
+				   &bench->pages[NR / 2], NR / 2, false);
 	KUNIT_ASSERT_EQ(bench->test, 0, region_map(bench, two));
 }
 
@@ -505,23 +545,23 @@ static void more_flushes_where_blocks_stay(struct kunit *test)
 	region_end(&two);
 }
 
-/* And that is done in windows, of which the second pin lies across two */
+/* Write-back goes window by window; the second pin lies across two windows */
 static void windows(struct kunit *test)
 {
 	struct bench *bench = test->priv;
 	struct region one = {}, two = {};
 	unsigned long i;
 
-	bench->inode.i_size = (loff_t)(DAX_SYNC_BATCH + NR) << PAGE_SHIFT;
-	make_halves(bench, &one, &two, DAX_SYNC_BATCH - 8);
+	bench->inode.i_size = (loff_t)(RETARGET_BATCH + NR) << PAGE_SHIFT;
+	make_halves(bench, &one, &two, RETARGET_BATCH - 8);
 	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
 	KUNIT_EXPECT_EQ(test, 3, one.fake->flushes);
 	KUNIT_EXPECT_FALSE(test, one.fake->stale);
 	for (i = 0; i < NR; i++)
 		KUNIT_EXPECT_EQ_MSG(test, one.fake->table[i],
 				    page_to_phys(i < NR / 2 ?
-						 one.pin->scratch :
-						 two.pin->scratch),
+						 one.pin->region.scratch :
+						 two.pin->region.scratch),
 				    "page %lu", i);
 	region_end(&one);
 	region_end(&two);
@@ -534,8 +574,8 @@ static void scratch(struct kunit *test)
 
 	region_make(bench, &one, 0);
 	region_make(bench, &two, 1);
-	KUNIT_EXPECT_PTR_NE(test, one.pin->scratch, two.pin->scratch);
-	KUNIT_EXPECT_NULL(test, memchr_inv(page_address(one.pin->scratch), 0,
+	KUNIT_EXPECT_PTR_NE(test, one.pin->region.scratch, two.pin->region.scratch);
+	KUNIT_EXPECT_NULL(test, memchr_inv(page_address(one.pin->region.scratch), 0,
 					   PAGE_SIZE));
 	KUNIT_EXPECT_EQ(test, 2 * NR, truncate(bench, 0, ULONG_MAX));
 	expect_lost(bench, &one, 0, NR - 1);
@@ -551,12 +591,20 @@ static void frames_go_away(struct kunit *test)
 	struct region region = {};
 
 	region_make(bench, &region, 0);
-	KUNIT_EXPECT_EQ(test, 0, dax_retarget_frames(pfn + NR, 1));
-	KUNIT_EXPECT_EQ(test, 4, dax_retarget_frames(pfn + 20, 4));
+	KUNIT_EXPECT_EQ(test, 0, dax_pins_take_frames(pfn + NR, 1));
+	KUNIT_EXPECT_EQ(test, 4, dax_pins_take_frames(pfn + 20, 4));
 	expect_lost(bench, &region, 20, 23);
-	KUNIT_EXPECT_EQ(test, NR - 24, dax_retarget_frames(pfn + 20, NR));
+	KUNIT_EXPECT_EQ(test, NR - 24, dax_pins_take_frames(pfn + 20, NR));
 	expect_lost(bench, &region, 20, NR - 1);
 	region_end(&region);
+}
+
+/* Does the device reach a frame by one of the pages from @first on? */
+static bool reaches(struct dax_pin *pin, unsigned long first, unsigned long pfn,
+		    unsigned long *index)
+{
+	return retarget_region_reaches_frame(&pin->region, first, NR - 1, pfn,
+					     index);
 }
 
 static void memory_fails(struct kunit *test)
@@ -569,18 +617,14 @@ static void memory_fails(struct kunit *test)
 	region_make(bench, &region, 0);
 	pin = region.pin;
 	truncate(bench, 3, 3);
-	mutex_lock(&pin->mutex);
-	KUNIT_EXPECT_TRUE(test, dax_pin_find_failure(pin, 0, NR - 1, pfn + 9,
-						     &index));
+	mutex_lock(&pin->region.mutex);
+	KUNIT_EXPECT_TRUE(test, reaches(pin, 0, pfn + 9, &index));
 	KUNIT_EXPECT_EQ(test, 9, index);
-	KUNIT_EXPECT_FALSE(test, dax_pin_find_failure(pin, 10, NR - 1, pfn + 9,
-						      &index));
-	KUNIT_EXPECT_FALSE(test, dax_pin_find_failure(pin, 0, NR - 1, pfn + NR,
-						      &index));
+	KUNIT_EXPECT_FALSE(test, reaches(pin, 10, pfn + 9, &index));
+	KUNIT_EXPECT_FALSE(test, reaches(pin, 0, pfn + NR, &index));
 	/* Not the device's any more */
-	KUNIT_EXPECT_FALSE(test, dax_pin_find_failure(pin, 0, NR - 1, pfn + 3,
-						      &index));
-	mutex_unlock(&pin->mutex);
+	KUNIT_EXPECT_FALSE(test, reaches(pin, 0, pfn + 3, &index));
+	mutex_unlock(&pin->region.mutex);
 	region_end(&region);
 }
 
@@ -611,9 +655,12 @@ static void segment_boundary(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, nr);
 	KUNIT_EXPECT_EQ(test, PAGE_SIZE, max_segment);
 
-	/* A consumer that did not ask is refused, and can end the pin */
+	/*
+	 * A consumer that did not limit its batches is refused, and can end the
+	 * pin
+	 */
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, region_map(bench, &region));
-	KUNIT_EXPECT_EQ(test, DAX_PIN_REGISTERING, region.pin->state);
+	KUNIT_EXPECT_EQ(test, RETARGET_REGISTERING, region.pin->region.state);
 	region_end(&region);
 }
 
@@ -628,11 +675,11 @@ static void failed_map(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENOMEM, region_map(bench, &region));
 	sg_free_table(&region.sgt);
 
-	/* Less memory than the pin has pages: not one run of IOVAs */
+	/* Fewer pages mapped than the pin has: not one run of IOVAs */
 	region.fake->no_memory = false;
-	region.pin->nr_pages--;
+	region.pin->region.nr_pages--;
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, region_map(bench, &region));
-	KUNIT_EXPECT_EQ(test, DAX_PIN_REGISTERING, region.pin->state);
+	KUNIT_EXPECT_EQ(test, RETARGET_REGISTERING, region.pin->region.state);
 	KUNIT_EXPECT_EQ(test, 1, truncate(bench, 0, 0));
 	region_end(&region);
 }
@@ -685,7 +732,7 @@ static void revocation(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, revoke(&some));
 	KUNIT_EXPECT_EQ(test, 0, some.matched);
 
-	/* Pins that the caller may not take from count as not there */
+	/* A pin that the caller may not revoke counts as missing */
 	some = all;
 	some.data = two.pin;
 	KUNIT_EXPECT_EQ(test, NR, revoke(&some));
@@ -694,34 +741,8 @@ static void revocation(struct kunit *test)
 	expect_lost(bench, &two, 0, NR - 1);
 
 	some = all;
-	some.device = one.pin->stats->name;
+	some.device = one.pin->region.stats->name;
 	KUNIT_EXPECT_EQ(test, NR - 4, revoke(&some));
-	region_end(&one);
-	region_end(&two);
-}
-
-static void handles(struct kunit *test)
-{
-	struct bench *bench = test->priv;
-	struct region one = {}, two = {};
-
-	region_make(bench, &one, 0);
-	KUNIT_EXPECT_EQ(test, -1, one.pin->handle);
-	dax_pin_set_handle(0);
-	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
-	/* No pin is without a name: nothing to do */
-	dax_pin_set_handle(7);
-	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
-
-	region_make(bench, &two, 0);
-	dax_pin_change_handle("kunit", 0, 1);
-	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
-	KUNIT_EXPECT_EQ(test, 1, two.pin->handle);
-	dax_pin_change_handle("another", 0, 2);
-	KUNIT_EXPECT_EQ(test, 0, one.pin->handle);
-	dax_pin_change_handle("kunit", 0, 2);
-	KUNIT_EXPECT_EQ(test, 2, one.pin->handle);
-	KUNIT_EXPECT_EQ(test, 1, two.pin->handle);
 	region_end(&one);
 	region_end(&two);
 }
@@ -729,24 +750,24 @@ static void handles(struct kunit *test)
 static void accounting(struct kunit *test)
 {
 	struct bench *bench = test->priv;
-	struct dax_device_stats *stats;
+	struct retarget_stats *stats;
 	struct region region = {};
 	int i;
 
 	bench->domain[0].needed = 3;
 	region_make(bench, &region, 0);
-	stats = region.pin->stats;
+	stats = region.pin->region.stats;
 	KUNIT_EXPECT_PTR_EQ(test, stats,
-			    dax_device_stats(dev_name(bench->dev)));
-	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&stats->stat[DAX_STAT_PINS]));
+			    retarget_stats_get(dev_name(bench->dev)));
+	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&stats->stat[RETARGET_STAT_PINS]));
 	KUNIT_EXPECT_EQ(test, NR,
-			atomic_long_read(&stats->stat[DAX_STAT_PAGES_PINNED]));
+			atomic_long_read(&stats->stat[RETARGET_STAT_PAGES_PINNED]));
 	KUNIT_EXPECT_EQ(test, 3,
-			atomic_long_read(&stats->stat[DAX_STAT_TABLE_PAGES]));
+			atomic_long_read(&stats->stat[RETARGET_STAT_TABLE_PAGES]));
 	KUNIT_EXPECT_EQ(test, 1,
-			atomic_long_read(&stats->stat[DAX_STAT_SCRATCH_PAGES]));
+			atomic_long_read(&stats->stat[RETARGET_STAT_SCRATCH_PAGES]));
 	region_end(&region);
-	for (i = DAX_STAT_PINS; i <= DAX_STAT_TABLE_PAGES; i++)
+	for (i = RETARGET_STAT_PINS; i <= RETARGET_STAT_TABLE_PAGES; i++)
 		KUNIT_EXPECT_EQ_MSG(test, 0, atomic_long_read(&stats->stat[i]),
 				    "counter %d", i);
 }
@@ -762,13 +783,13 @@ static void inode_goes_first(struct kunit *test)
 	expect_lost(bench, &region, 0, NR - 1);
 	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(file_of(bench)));
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 0, ULONG_MAX));
-	/* Touches no inode any more */
+	/* The inode is gone, and the end of the pin must not touch it */
 	memset(&bench->inode, 0x6b, sizeof(bench->inode));
 	region_end(&region);
 	memset(&bench->inode, 0, sizeof(bench->inode));
 }
 
-/* A driver went without its regions, and so may the IOMMU domain then */
+/* A driver left its regions behind, and the domain may be freed next */
 static void device_goes_first(struct kunit *test)
 {
 	struct bench *bench = test->priv;
@@ -778,17 +799,17 @@ static void device_goes_first(struct kunit *test)
 	region_begin(bench, &begun, 1);
 	region_add(bench, &begun, 0, NR, 0);
 	dax_pins_leave_device(bench->dev->parent);
-	KUNIT_EXPECT_EQ(test, DAX_PIN_LIVE, region.pin->state);
+	KUNIT_EXPECT_EQ(test, RETARGET_LIVE, region.pin->region.state);
 
 	dax_pins_leave_device(bench->dev);
-	KUNIT_EXPECT_EQ(test, DAX_PIN_UNMAPPED, region.pin->state);
-	KUNIT_EXPECT_EQ(test, DAX_PIN_REGISTERING, begun.pin->state);
-	region.pin->domain = NULL;
+	KUNIT_EXPECT_EQ(test, RETARGET_UNMAPPED, region.pin->region.state);
+	KUNIT_EXPECT_EQ(test, RETARGET_REGISTERING, begun.pin->region.state);
+	region.pin->region.domain = NULL;
 	KUNIT_EXPECT_EQ(test, 8 + 8, truncate(bench, 0, 7));
-	KUNIT_EXPECT_EQ(test, 8, region.pin->nr_retargeted);
+	KUNIT_EXPECT_EQ(test, 8, region.pin->region.nr_retargeted);
 	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
 
-	/* Should the driver come to it at last */
+	/* The driver may destroy the region later */
 	region_end(&region);
 	region_end(&begun);
 }
@@ -811,6 +832,8 @@ static void bad_inode_goes(struct kunit *test)
 static struct kunit_case cases[] = {
 	KUNIT_CASE(parameter),
 	KUNIT_CASE(no_device),
+	KUNIT_CASE(no_pin),
+	KUNIT_CASE(no_page),
 	KUNIT_CASE(index_of_ranges),
 	KUNIT_CASE(extents_of_frames),
 	KUNIT_CASE(trim),
@@ -827,7 +850,6 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(segment_boundary),
 	KUNIT_CASE(failed_map),
 	KUNIT_CASE(revocation),
-	KUNIT_CASE(handles),
 	KUNIT_CASE(accounting),
 	KUNIT_CASE(inode_goes_first),
 	KUNIT_CASE(device_goes_first),

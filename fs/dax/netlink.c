@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: what administrators see and do
+ * DAX retarget: the requests of administrators
  *
- * The generic netlink family "dax-retarget", which is described in
- * Documentation/netlink/specs/dax-retarget.yaml. What is here fills the messages
- * and decides who may see what:
+ * The requests of the generic netlink family "dax-retarget", which is described
+ * in Documentation/netlink/specs/dax-retarget.yaml. This file fills the answers
+ * and decides what a requester may see:
  *
- * - a user sees the pins that his own processes made, where his pid namespace
- *   knows them;
- * - CAP_SYS_ADMIN in a user namespace shows, and lets revoke, the pins of that
- *   namespace and those below;
- * - processes that the pid namespace does not know have no number there; the
- *   user's number is that of the user namespace;
- * - paths, which may be out of a user's reach, and IOVAs are for CAP_SYS_ADMIN in
- *   the initial user namespace;
- * - events tell of all, so they are for CAP_SYS_ADMIN in the initial network
- *   namespace, and speak of the initial namespaces.
+ * - A user sees the pins of the user's own processes, if the user's pid
+ *   namespace has a number for the process.
+ * - CAP_SYS_ADMIN in a user namespace shows the pins of that namespace and of
+ *   the namespaces below, and allows to revoke them.
+ * - A process without a number in the requester's pid namespace is listed
+ *   without a number. The user's number is that of the requester's user
+ *   namespace.
+ * - A path may be out of a user's reach. Paths and IOVAs need CAP_SYS_ADMIN in
+ *   the initial user namespace.
+ * - Events tell of all pins, so a subscriber needs CAP_SYS_ADMIN in the initial
+ *   network namespace (netlink_event.c). Numbers in events are those of the
+ *   initial namespaces.
  *
- * Who asks counts, not who reads the rest of the answer; and as who asks may have
- * been made to write to a socket of another, who opened it has to be the same user,
- * or to have the capability, too.
+ * The credentials of the task that sends the request decide; another task may
+ * read the rest of the answer. A task can be tricked into writing to a socket
+ * that another user opened. So the opener of the socket must be the same user
+ * as the sender, or must have the capability as well.
  */
 
 #include <linux/cred.h>
@@ -42,14 +45,14 @@
 #include "internal.h"
 #include "netlink-gen.h"
 
-/* A dump of pins: who asked, and where it is */
+/* A dump of pins: the requester, and the position of the dump */
 struct pin_dump {
 	const struct cred *cred;
 	struct pid_namespace *pid_ns;
-	bool user;		/* did @cred's user open the socket, too? */
-	bool admin;		/* in the user namespace of @cred */
+	bool user;		/* the same user opened the socket */
+	bool admin;		/* CAP_SYS_ADMIN in @cred's user namespace */
 	unsigned long id;	/* of the pin */
-	unsigned long range;	/* how many of its ranges are done */
+	unsigned long range;	/* number of the pin's ranges already dumped */
 };
 
 static bool may_see(struct pin_dump *dump, struct dax_pin *pin)
@@ -65,19 +68,18 @@ static bool may_see_all(struct pin_dump *dump)
 	return dump->admin && dump->cred->user_ns == &init_user_ns;
 }
 
-/* What is the same for all ranges of a pin */
+/* Add the attributes that all ranges of a pin share */
 static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
 		   struct dax_pin *pin)
 {
 	pid_t pid = pid_nr_ns(pin->owner, dump->pid_ns);
-	s64 handle = READ_ONCE(pin->handle);
 	u32 state;
 
-	switch (pin->state) {
-	case DAX_PIN_REGISTERING:
+	switch (pin->region.state) {
+	case RETARGET_REGISTERING:
 		state = DAX_RETARGET_STATE_REGISTERING;
 		break;
-	case DAX_PIN_LIVE:
+	case RETARGET_LIVE:
 		state = DAX_RETARGET_STATE_LIVE;
 		break;
 	default:
@@ -86,10 +88,8 @@ static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
 	}
 
 	if (nla_put_u32(skb, DAX_RETARGET_A_PIN_ID, pin->id) ||
-	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE, pin->stats->name) ||
+	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE, pin->region.stats->name) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, pin->consumer) ||
-	    (handle >= 0 &&
-	     nla_put_u32(skb, DAX_RETARGET_A_PIN_HANDLE, handle)) ||
 	    (pid && nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
 			 pin->owner_start) ||
@@ -99,18 +99,21 @@ static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
 					 pin->cred->euid)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_AGE,
 			 ktime_get_boottime_ns() - pin->created) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ACCESS, pin->writable ?
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ACCESS, pin->region.writable ?
 			DAX_RETARGET_ACCESS_WRITE : DAX_RETARGET_ACCESS_READ) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_STATE, state) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES, pin->nr_pinned) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES, pin->region.nr_pinned) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES_RETARGETED,
-			 pin->nr_retargeted) ||
+			 pin->region.nr_retargeted) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PAGE_SIZE, PAGE_SIZE))
 		return -EMSGSIZE;
 	return 0;
 }
 
-/* What a range adds. Under the pin's mutex. @buf is of PATH_MAX. */
+/*
+ * Add the attributes of a range. Under the pin's mutex. @buf has PATH_MAX
+ * bytes.
+ */
 static int put_range(struct sk_buff *skb, struct pin_dump *dump,
 		     struct dax_pin_range *range, char *buf, bool alone)
 {
@@ -132,11 +135,11 @@ static int put_range(struct sk_buff *skb, struct pin_dump *dump,
 		return -EMSGSIZE;
 	if (!may_see_all(dump))
 		return 0;
-	if (pin->state == DAX_PIN_LIVE &&
+	if (pin->region.state == RETARGET_LIVE &&
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_IOVA,
-			 pin->iova + ((u64)range->first << PAGE_SHIFT)))
+			 pin->region.iova + ((u64)range->first << PAGE_SHIFT)))
 		return -EMSGSIZE;
-	/* One that does not fit into a message of its own is left out */
+	/* A path that does not fit into a message of its own is left out */
 	if (path && nla_put_string(skb, DAX_RETARGET_A_PIN_PATH, path) &&
 	    !alone)
 		return -EMSGSIZE;
@@ -153,7 +156,7 @@ static int dump_pin(struct sk_buff *skb, struct netlink_callback *cb,
 	void *header;
 	int ret = 0;
 
-	mutex_lock(&pin->mutex);
+	mutex_lock(&pin->region.mutex);
 	list_for_each_entry(range, &pin->ranges, link) {
 		bool alone = !skb->len;
 
@@ -176,13 +179,13 @@ static int dump_pin(struct sk_buff *skb, struct netlink_callback *cb,
 		genlmsg_end(skb, header);
 		dump->range++;
 	}
-	mutex_unlock(&pin->mutex);
+	mutex_unlock(&pin->region.mutex);
 	return ret;
 }
 
 /**
  * dax_retarget_nl_pin_start - begin a dump of the pins
- * @cb: the dump; keeps who asked, as another may read the end of it
+ * @cb: the dump; keeps the requester, as another task may read the rest
  *
  * Return: 0
  */
@@ -274,62 +277,63 @@ static const char *domain_type(struct iommu_domain *domain)
 }
 
 static int put_device_stats(struct sk_buff *skb,
-			    const struct dax_device_stats *stats)
+			    const struct retarget_stats *stats)
 {
-	u64 now[DAX_STAT_NR];
+	u64 now[RETARGET_STAT_NR];
 	int i;
 
-	for (i = 0; i < DAX_STAT_NR; i++)
+	for (i = 0; i < RETARGET_STAT_NR; i++)
 		now[i] = stats ? atomic_long_read(&stats->stat[i]) : 0;
 
 	if (nla_put_uint(skb, DAX_RETARGET_A_DEVICE_PINS,
-			 now[DAX_STAT_PINS]) ||
+			 now[RETARGET_STAT_PINS]) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_BYTES_PINNED,
-			 now[DAX_STAT_PAGES_PINNED] << PAGE_SHIFT) ||
+			 now[RETARGET_STAT_PAGES_PINNED] << PAGE_SHIFT) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_BYTES_RETARGETED,
-			 now[DAX_STAT_PAGES_RETARGETED] << PAGE_SHIFT) ||
+			 now[RETARGET_STAT_PAGES_RETARGETED] << PAGE_SHIFT) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_RETARGETS,
-			 now[DAX_STAT_RETARGETS]) ||
+			 now[RETARGET_STAT_RETARGETS]) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_FLUSHES,
-			 now[DAX_STAT_FLUSHES]) ||
+			 now[RETARGET_STAT_FLUSHES]) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_SCRATCH_PAGES,
-			 now[DAX_STAT_SCRATCH_PAGES]) ||
+			 now[RETARGET_STAT_SCRATCH_PAGES]) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_DEVICE_TABLE_PAGES,
-			 now[DAX_STAT_TABLE_PAGES]))
+			 now[RETARGET_STAT_TABLE_PAGES]))
 		return -EMSGSIZE;
 	return 0;
 }
 
-/* Under the device's lock, if it was to be had: that keeps the driver */
+/* If @locked, the caller holds the device's lock, so the driver stays bound */
 static int put_device_info(struct sk_buff *skb, struct device *dev, bool locked)
 {
 	struct iommu_domain *domain;
-	const char *type, *why;
+	enum dax_retarget_refusal refusal;
+	const char *type;
 
 	if (!locked) {
 		type = "unknown";
-		why = "the device is busy; ask again";
+		refusal = DAX_RETARGET_REFUSAL_BUSY;
 	} else if (to_pci_driver(dev->driver)->driver_managed_dma) {
-		/* Such a driver, as VFIO's, changes domains as it likes */
+		/* Such a driver, VFIO's for example, may change domains */
 		type = "unknown";
-		why = "its driver manages the device's DMA itself";
+		refusal = DAX_RETARGET_REFUSAL_MANAGED;
 	} else {
 		domain = iommu_get_domain_for_dev(dev);
 		type = domain_type(domain);
-		why = dax_retarget_refusal(dev, domain);
+		refusal = retarget_device_refusal(dev, domain);
 	}
 	if (!dax_retarget_enabled())
-		why = "the kernel was not booted with dax_retarget=on";
+		refusal = DAX_RETARGET_REFUSAL_DISABLED;
 
 	if (nla_put_string(skb, DAX_RETARGET_A_DEVICE_NAME, dev_name(dev)) ||
 	    (locked && nla_put_string(skb, DAX_RETARGET_A_DEVICE_DRIVER,
 				      dev->driver->name)) ||
 	    nla_put_string(skb, DAX_RETARGET_A_DEVICE_DOMAIN_TYPE, type))
 		return -EMSGSIZE;
-	if (why ? nla_put_string(skb, DAX_RETARGET_A_DEVICE_REASON, why) :
+	if (refusal ? nla_put_u32(skb, DAX_RETARGET_A_DEVICE_REFUSAL, refusal) :
 	    nla_put_flag(skb, DAX_RETARGET_A_DEVICE_RETARGETABLE))
 		return -EMSGSIZE;
-	return put_device_stats(skb, dax_device_stats_find(dev_name(dev)));
+	return put_device_stats(skb, retarget_stats_find(dev_name(dev)));
 }
 
 struct device_dump {
@@ -348,7 +352,7 @@ static int dump_device(struct device *dev, void *data)
 	if (dump->n++ < dump->cb->args[0])
 		return 0;
 
-	/* No wait: all of generic netlink would wait for us */
+	/* A wait here would hold up every request of generic netlink */
 	locked = device_trylock(dev);
 	if (locked && !dev->driver)
 		goto out;
@@ -386,7 +390,7 @@ int dax_retarget_nl_device_get_dumpit(struct sk_buff *skb,
 }
 
 /**
- * dax_retarget_nl_status_get_doit - answer what concerns no single pin
+ * dax_retarget_nl_status_get_doit - answer with the state of the whole feature
  * @skb: the request
  * @info: of the request
  *
@@ -468,7 +472,7 @@ static int read_request(struct genl_info *info,
 		NL_SET_ERR_MSG(info->extack, "the range is empty or too long");
 		return -EINVAL;
 	}
-	/* A page that is in the range in part is taken, too */
+	/* A page that is only partly in the range is taken back as well */
 	revocation->first = offset >> PAGE_SHIFT;
 	revocation->last = length ? (offset + length - 1) >> PAGE_SHIFT :
 			   ULONG_MAX;
@@ -510,7 +514,7 @@ static int reply_revoked(struct genl_info *info,
  *
  * Return: 0; -EPERM without CAP_SYS_ADMIN in the sender's user namespace;
  *	   -EINVAL if the request makes no sense; -ESRCH if there is no such
- *	   process; -ENOENT if nothing matches that he may take from
+ *	   process; -ENOENT if no pin matches that the sender may revoke
  */
 int dax_retarget_nl_revoke_doit(struct sk_buff *skb, struct genl_info *info)
 {
@@ -522,7 +526,7 @@ int dax_retarget_nl_revoke_doit(struct sk_buff *skb, struct genl_info *info)
 	};
 	int ret;
 
-	/* Or one could find out what is there from the errors */
+	/* Otherwise the errors would tell a user which pins exist */
 	if (!netlink_ns_capable(skb, current_user_ns(), CAP_SYS_ADMIN))
 		return -EPERM;
 	ret = read_request(info, &revocation);
@@ -550,89 +554,9 @@ int dax_retarget_nl_revoke_doit(struct sk_buff *skb, struct genl_info *info)
 	return reply_revoked(info, &revocation);
 }
 
-/**
- * dax_event_wanted - does anybody listen?
- *
- * Context: any
- * Return: true if somebody is subscribed to the events
+/*
+ * The generated group, with a capability that the specification cannot express
  */
-bool dax_event_wanted(void)
-{
-	return genl_has_listeners(&dax_retarget_nl_family, &init_net,
-				  DAX_RETARGET_NLGRP_EVENTS);
-}
-
-static int put_event(struct sk_buff *skb, const struct dax_event *event)
-{
-	if (nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENT, event->number) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENTS_LOST, event->lost) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_TIME, event->time) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_REASON, event->reason) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENT_PAGES, event->count) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ID, event->pin) ||
-	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE,
-			   event->stats->name) ||
-	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, event->consumer) ||
-	    (event->handle >= 0 && nla_put_u32(skb, DAX_RETARGET_A_PIN_HANDLE,
-					       event->handle)) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid_nr(event->owner)) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
-			 event->owner_start) ||
-	    nla_put_string(skb, DAX_RETARGET_A_PIN_COMM, event->comm) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_UID,
-			from_kuid_munged(&init_user_ns, event->uid)) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ACCESS, event->writable ?
-			DAX_RETARGET_ACCESS_WRITE : DAX_RETARGET_ACCESS_READ) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES, event->pages) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES_RETARGETED,
-			 event->retargeted) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_MAJOR,
-			MAJOR(event->place.dev)) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_MINOR,
-			MINOR(event->place.dev)) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_INODE, event->place.ino) ||
-	    (event->place.path[0] &&
-	     nla_put_string(skb, DAX_RETARGET_A_PIN_PATH, event->place.path)) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_OFFSET,
-			 event->place.offset) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_LENGTH, event->length) ||
-	    (event->iova && nla_put_uint(skb, DAX_RETARGET_A_PIN_IOVA,
-					 event->iova)) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PAGE_SIZE, PAGE_SIZE))
-		return -EMSGSIZE;
-	return 0;
-}
-
-/**
- * dax_event_send - send an event to all who listen
- * @event: the event
- *
- * Whose socket is full gets ENOBUFS there, and sees the gap in the numbers.
- *
- * Context: may sleep
- * Return: false if the message could not be made
- */
-bool dax_event_send(const struct dax_event *event)
-{
-	struct sk_buff *skb;
-	void *header;
-
-	skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
-	if (!skb)
-		return false;
-	header = genlmsg_put(skb, 0, 0, &dax_retarget_nl_family, 0,
-			     DAX_RETARGET_CMD_EVENT_NTF);
-	if (!header || put_event(skb, event)) {
-		nlmsg_free(skb);
-		return false;
-	}
-	genlmsg_end(skb, header);
-	genlmsg_multicast_netns(&dax_retarget_nl_family, &init_net, skb, 0,
-				DAX_RETARGET_NLGRP_EVENTS, GFP_KERNEL);
-	return true;
-}
-
-/* As generated, but for the capability, which the specification cannot tell */
 static const struct genl_multicast_group groups[] = {
 	[DAX_RETARGET_NLGRP_EVENTS] = {
 		.name = DAX_RETARGET_MCGRP_EVENTS,

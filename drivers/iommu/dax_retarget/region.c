@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX retarget: the memory of a region
+ *
+ * A hook cannot allocate. So all memory that a hook needs is allocated while
+ * the region registers: a bitmap of the pages taken back, the scratch page, and
+ * space for the extents. map.c reserves the page tables for splitting.
+ */
+
+#include <linux/bitmap.h>
+#include <linux/device.h>
+#include <linux/iommu_retarget.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "../iommu-pages.h"
+
+/**
+ * retarget_region_init - begin a region
+ * @region: the region, zeroed
+ * @dev: the device that does the DMA
+ * @domain: its IOMMU domain
+ * @nr_pages: pages of the region
+ * @writable: may the device write?
+ *
+ * Context: any
+ */
+void retarget_region_init(struct retarget_region *region, struct device *dev,
+			  struct iommu_domain *domain, unsigned long nr_pages,
+			  bool writable)
+{
+	mutex_init(&region->mutex);
+	retarget_lock_in_reclaim(&region->mutex);
+	INIT_LIST_HEAD(&region->tables);
+	region->state = RETARGET_REGISTERING;
+	region->dev = get_device(dev);
+	region->domain = domain;
+	region->nr_pages = nr_pages;
+	region->writable = writable;
+	region->dir = writable ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
+}
+
+static int grow_extents(struct retarget_region *region, unsigned long nr)
+{
+	struct retarget_extent *extents, *old;
+	unsigned long max;
+
+	if (region->nr_extents + nr <= region->max_extents)
+		return 0;
+
+	/* For a file in very many extents this may be more than kvmalloc() gives */
+	max = max(region->nr_extents + nr, 2 * region->max_extents);
+	extents = kvmalloc_array(max, sizeof(*extents),
+				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!extents)
+		return -ENOMEM;
+
+	mutex_lock(&region->mutex);
+	old = region->extents;
+	if (old)
+		memcpy(extents, old, region->nr_extents * sizeof(*extents));
+	region->extents = extents;
+	region->max_extents = max;
+	mutex_unlock(&region->mutex);
+	kvfree(old);
+	return 0;
+}
+
+/**
+ * retarget_region_prepare - allocate the memory that registering pages takes
+ * @region: a region that registers
+ * @nr: number of pages to come
+ *
+ * retarget_region_init() allocates nothing, since most regions have no page of
+ * a DAX file.
+ *
+ * Context: the task that registers the region. May sleep.
+ * Return: 0 or -ENOMEM
+ */
+int retarget_region_prepare(struct retarget_region *region, unsigned long nr)
+{
+	if (!region->stats) {
+		region->stats = retarget_stats_get(dev_name(region->dev));
+		if (!region->stats)
+			return -ENOMEM;
+	}
+	if (!region->retargeted) {
+		region->retargeted = kvcalloc(BITS_TO_LONGS(region->nr_pages),
+					      sizeof(long), GFP_KERNEL_ACCOUNT);
+		if (!region->retargeted)
+			return -ENOMEM;
+	}
+	if (!region->scratch) {
+		region->scratch = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		if (!region->scratch)
+			return -ENOMEM;
+		retarget_region_count(region, RETARGET_STAT_SCRATCH_PAGES, 1);
+	}
+	return grow_extents(region, nr);
+}
+
+/**
+ * retarget_region_release - free the scratch page and the reserved page tables
+ * @region: a region that no hook finds any more
+ *
+ * retarget_region_owns() stays valid until retarget_region_free().
+ *
+ * Context: may sleep
+ */
+void retarget_region_release(struct retarget_region *region)
+{
+	bool mapped;
+
+	mutex_lock(&region->mutex);
+	mapped = retarget_region_unmap_locked(region);
+	mutex_unlock(&region->mutex);
+	/*
+	 * Unmapped too late: a block may have been freed under the translation
+	 */
+	WARN_ON_ONCE(mapped);
+
+	if (region->stats) {
+		retarget_region_count(region, RETARGET_STAT_PAGES_PINNED,
+				      -region->nr_pinned);
+		retarget_region_count(region, RETARGET_STAT_TABLE_PAGES,
+				      -region->nr_tables);
+	}
+	iommu_put_pages_list(&region->tables);
+	if (region->scratch) {
+		retarget_region_count(region, RETARGET_STAT_SCRATCH_PAGES, -1);
+		__free_page(region->scratch);
+		region->scratch = NULL;
+	}
+}
+
+/**
+ * retarget_region_free - forget a region
+ * @region: a region after retarget_region_release(), or without pages
+ *
+ * Context: may sleep
+ */
+void retarget_region_free(struct retarget_region *region)
+{
+	kvfree(region->extents);
+	kvfree(region->retargeted);
+	put_device(region->dev);
+}

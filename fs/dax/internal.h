@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * DAX retarget: what the files of this folder share
+ *
+ * A pin is a region (linux/iommu_retarget.h), the ranges of files with the
+ * region's pages, and an owner. The order of calls, from the top:
+ *
+ *   netlink.c, netlink_event.c   administration
+ *   revoke.c
+ *   hooks.c, frames.c, unbind.c, sync.c     file systems, the mm, the device core
+ *   register.c, pin.c            consumers
+ *   event.c, table.c, range.c    events, the table of pins, the index
+ *   file.c
+ *
+ * Lock order, with the locks of the callers:
+ *
+ *   mmap_lock > invalidate_lock > dax_pinned_file.rwsem > retarget_region.mutex
+ *     > locks of the DMA API and the IOMMU driver
+ *
+ * A hook may run in reclaim (eviction of an inode). So no code allocates under
+ * rwsem, and code that allocates under a region's mutex uses memalloc_nofs.
+ */
+#ifndef _FS_DAX_INTERNAL_H
+#define _FS_DAX_INTERNAL_H
+
+#include <linux/interval_tree.h>
+#include <linux/iommu_retarget.h>
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/uidgid.h>
+#include <uapi/linux/dax_retarget_netlink.h>
+
+struct address_space;
+struct dev_pagemap;
+struct super_block;
+
+/**
+ * struct dax_pin - what one consumer object lets one device reach
+ * @region: the pages
+ * @start: user address of the first page, at registration
+ * @ranges: struct dax_pin_range of the pin, in order of index; changed under
+ *          the region's mutex by the task that registers or ends the pin
+ * @refs: one for the consumer and each reader of the table of pins
+ * @id: number in the table of pins, or 0
+ * @consumer: name of the consumer's device
+ * @cred: of the owner
+ * @owner: thread group that registered the pin
+ * @owner_start: when it started, in nanoseconds since boot
+ * @comm: its name
+ * @created: when the pin got its first page, in nanoseconds since boot
+ * @revoked: last request of revocation that took pages from the pin; requests
+ *           come one at a time
+ */
+struct dax_pin {
+	struct retarget_region region;
+	unsigned long start;
+	struct list_head ranges;
+
+	/* For administrators, see table.c */
+	refcount_t refs;
+	u32 id;
+	char *consumer;
+	const struct cred *cred;
+	struct pid *owner;
+	u64 owner_start;
+	char comm[TASK_COMM_LEN];
+	u64 created;
+	u64 revoked;
+};
+
+/**
+ * struct dax_pin_range - contiguous pages of one file in a pin
+ * @node: page offsets in the file; changed under the file's rwsem and the
+ *        region's mutex
+ * @pin: the pin, which outlives its ranges
+ * @file: the file, on which each range holds a reference
+ * @first: index, within the pin, of the page at @node.start
+ * @link: in &dax_pin.ranges
+ * @pgmap: keeps the memmap of the frames until the pin is live; then %NULL
+ */
+struct dax_pin_range {
+	struct interval_tree_node node;
+	struct dax_pin *pin;
+	struct dax_pinned_file *file;
+	unsigned long first;
+	struct list_head link;
+	struct dev_pagemap *pgmap;
+};
+
+/**
+ * struct dax_pinned_file - a file that has pins
+ *
+ * Holds no reference to the inode. A pin may outlive the inode, and then this
+ * structure outlives the inode, too.
+ *
+ * @dev: block device of the file system
+ * @ino: inode number
+ * @rwsem: for write to change @ranges or the bounds of one; for read by a hook,
+ *         from before the first replaced entry until after the flush, so that
+ *         no pin, hence no domain, goes away in between. For write also to
+ *         wait for such hooks, before a domain may go.
+ * @ranges: struct dax_pin_range by page offset
+ * @nr_writable: number of ranges of pins for writing
+ * @refs: one for each range and each running hook
+ * @mapping: the file's pages; %NULL once the inode is gone. Protected by the
+ *           lock of the table of files.
+ * @hash: in the table of files
+ */
+struct dax_pinned_file {
+	dev_t dev;
+	u64 ino;
+	struct rw_semaphore rwsem;
+	struct rb_root_cached ranges;
+	atomic_long_t nr_writable;
+	refcount_t refs;
+	struct address_space *mapping;
+	struct hlist_node hash;
+};
+
+/* parameter.c */
+bool dax_retarget_parse_mode(const char *mode, bool *on);
+
+/* file.c */
+struct dax_pinned_file *dax_pinned_file_get(struct address_space *mapping);
+struct dax_pinned_file *dax_pinned_file_make(struct address_space *mapping);
+void dax_pinned_file_put(struct dax_pinned_file *file);
+void dax_pinned_file_detach(struct address_space *mapping);
+bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
+			  const char **path);
+bool dax_pinned_file_is_of(struct dax_pinned_file *file,
+			   struct super_block *sb);
+bool dax_pinned_files_write_to(struct super_block *sb);
+void dax_pinned_files_visit(void (*visit)(struct dax_pinned_file *file,
+					  void *arg), void *arg);
+
+/* range.c */
+struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
+					struct address_space *mapping,
+					pgoff_t pgoff, unsigned long nr,
+					unsigned long first);
+void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr);
+void dax_pin_remove_range(struct dax_pin_range *range);
+
+/* Looks at pages [@first, @last] of a file; what it returns is added up */
+typedef unsigned long (*dax_visit_part_fn)(struct dax_pinned_file *file,
+					   pgoff_t first, pgoff_t last,
+					   void *arg);
+unsigned long dax_pinned_file_visit(struct dax_pinned_file *file, pgoff_t first,
+				    pgoff_t last, dax_visit_part_fn visit,
+				    void *arg);
+
+static inline struct dax_pin_range *
+dax_to_pin_range(struct interval_tree_node *node)
+{
+	return node ? container_of(node, struct dax_pin_range, node) : NULL;
+}
+
+/**
+ * for_each_dax_pin_range - the ranges of a file with pages of a range of it
+ * @range: the range of a pin
+ * @file: the file; under its rwsem
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * In order of their first page offset. dax_pin_range_clip() tells what @range
+ * and the range of the file have in common.
+ */
+#define for_each_dax_pin_range(range, file, first, last)		      \
+	for ((range) = dax_to_pin_range(interval_tree_iter_first(	      \
+					&(file)->ranges, first, last));	      \
+	     (range);							      \
+	     (range) = dax_to_pin_range(interval_tree_iter_next(	      \
+					&(range)->node, first, last)))
+
+/**
+ * dax_pin_range_clip - the pages that a range of a pin and one of a file share
+ * @range: the range of the pin
+ * @first: first page offset; becomes the index, within the pin, of the first page
+ * @last: last page offset; becomes the index of the last page
+ */
+static inline void dax_pin_range_clip(const struct dax_pin_range *range,
+				      unsigned long *first, unsigned long *last)
+{
+	*first = range->first +
+		 (max(*first, range->node.start) - range->node.start);
+	*last = range->first +
+		(min(*last, range->node.last) - range->node.start);
+}
+
+/* pin.c */
+struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
+			      unsigned long start, unsigned long nr_pages,
+			      bool writable, const char *consumer);
+int dax_pin_prepare(struct dax_pin *pin, unsigned long nr);
+
+/* table.c */
+int dax_pin_publish(struct dax_pin *pin);
+void dax_pin_unpublish(struct dax_pin *pin);
+struct dax_pin *dax_pin_get_next(unsigned long id);
+
+/* frames.c */
+unsigned long dax_pins_take_frames(unsigned long pfn, unsigned long nr);
+
+/* unbind.c */
+void dax_pins_leave_device(struct device *dev);
+
+/**
+ * struct dax_event_place - a place in a file
+ * @dev: block device of the file system
+ * @ino: inode number
+ * @offset: first byte
+ * @path: a path from the root of the file system, or empty
+ */
+struct dax_event_place {
+	dev_t dev;
+	u64 ino;
+	u64 offset;
+	char path[128];
+};
+
+/**
+ * struct dax_event - pages of a pin were taken back, or failed
+ * @number: of the event, from 1
+ * @lost: events before this one that were not sent
+ * @time: in nanoseconds since boot
+ * @reason: why
+ * @count: pages taken back, or failed
+ * @place: range of the file
+ * @length: of the range in bytes
+ * @iova: of the range, or 0
+ * @pin: number of the pin
+ * @stats: for the name of the device
+ * @consumer: as in the pin
+ * @owner: as in the pin, with a reference
+ * @owner_start: as in the pin
+ * @comm: as in the pin
+ * @uid: effective user of the owner
+ * @writable: may the device write?
+ * @pages: pages in the pin
+ * @retargeted: those that were taken back, this time included
+ */
+struct dax_event {
+	u64 number;
+	u64 lost;
+	u64 time;
+	enum dax_retarget_reason reason;
+	unsigned long count;
+	struct dax_event_place place;
+	u64 length;
+	u64 iova;
+	u32 pin;
+	struct retarget_stats *stats;
+	char consumer[64];
+	struct pid *owner;
+	u64 owner_start;
+	char comm[TASK_COMM_LEN];
+	kuid_t uid;
+	bool writable;
+	unsigned long pages;
+	unsigned long retargeted;
+};
+
+/**
+ * struct dax_event_listener - where events go
+ * @wanted: do the events have a subscriber? Called in any context.
+ * @send: send an event; may sleep. Returns false if the message was not made.
+ */
+struct dax_event_listener {
+	bool (*wanted)(void);
+	bool (*send)(const struct dax_event *event);
+};
+
+/* event.c */
+void dax_event_place_init(struct dax_event_place *place,
+			  struct dax_pinned_file *file);
+void dax_event(struct dax_pin_range *range, unsigned long first,
+	       unsigned long last, struct dax_event_place *place,
+	       enum dax_retarget_reason reason, unsigned long count);
+void dax_event_totals(u64 *all, u64 *missed);
+void dax_event_listen(const struct dax_event_listener *listener);
+
+/* hooks.c */
+unsigned long dax_pin_range_take(struct dax_pin_range *range, pgoff_t first,
+				 pgoff_t last, bool blocks_stay,
+				 enum dax_retarget_reason reason,
+				 struct dax_event_place *place,
+				 struct retarget_gather *gather);
+unsigned long dax_pinned_file_take(struct address_space *mapping, pgoff_t first,
+				   pgoff_t last,
+				   enum dax_retarget_reason reason);
+bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
+
+/**
+ * struct dax_revocation - an administrator's request to take pages back
+ * @number: of the request
+ * @allowed: may pages of the pin be taken? Called for pins that match all else.
+ * @data: for @allowed
+ * @id: of the pin, or 0
+ * @device: name of the device, or %NULL
+ * @owner: process, or %NULL
+ * @by_dev: only of the file system on @dev
+ * @by_ino: only of the file @ino
+ * @dev: block device
+ * @ino: inode number
+ * @first: first page offset
+ * @last: last page offset
+ * @pins: gets the number of pins that pages were taken from
+ * @pages: gets the number of pages taken back
+ * @matched: gets the number of ranges that matched
+ */
+struct dax_revocation {
+	u64 number;
+	bool (*allowed)(struct dax_pin *pin, void *data);
+	void *data;
+	u32 id;
+	const char *device;
+	struct pid *owner;
+	bool by_dev;
+	bool by_ino;
+	dev_t dev;
+	u64 ino;
+	pgoff_t first;
+	pgoff_t last;
+	unsigned long pins;
+	unsigned long pages;
+	unsigned long matched;
+};
+
+/* revoke.c */
+void dax_pins_revoke(struct dax_revocation *revocation);
+
+#endif /* _FS_DAX_INTERNAL_H */

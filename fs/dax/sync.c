@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX retarget: make durable what devices wrote
+ *
+ * fsync and syncfs look for pages that the CPU dirtied. No record exists of
+ * what a device wrote, so all pages of pins for writing are written back as
+ * well. A file system with such pins refuses a read-only remount, since devices
+ * go on writing.
+ */
+
+#include <linux/blkdev.h>
+#include <linux/dax.h>
+#include <linux/dax_retarget.h>
+#include <linux/dax_retarget_test.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/printk.h>
+
+#include "internal.h"
+
+/* Write back pages [@first, @last] of the file. Returns their number. */
+static unsigned long sync_part(struct dax_pinned_file *file, pgoff_t first,
+			       pgoff_t last, void *unused)
+{
+	struct dax_pin_range *range;
+	unsigned long nr, done = 0;
+
+	for_each_dax_pin_range(range, file, first, last) {
+		struct retarget_region *region = &range->pin->region;
+		unsigned long from = first, to = last;
+
+		dax_pin_range_clip(range, &from, &to);
+		mutex_lock(&region->mutex);
+		nr = retarget_region_write_back(region, from, to);
+		mutex_unlock(&region->mutex);
+		done += nr;
+		if (nr < to - from + 1)
+			continue;
+		/* Several pins often share pages: one write-back is enough */
+		if (range->node.last >= last)
+			break;
+		if (range->node.start <= first)
+			first = range->node.last + 1;
+	}
+	return done;
+}
+
+/**
+ * dax_pins_sync_range - make durable what devices wrote to a range of a file
+ * @mapping: pages of the file
+ * @lstart: first byte
+ * @lend: last byte
+ *
+ * When the function returns, a flush of the medium makes durable all DMA that had
+ * ended before the call. No record exists of what a device has written, so all
+ * pages that a device could have written are written back.
+ *
+ * Context: where data of the file is written back for its integrity. May sleep,
+ *	    does not allocate.
+ */
+void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
+			 loff_t lend)
+{
+	struct dax_pinned_file *file = dax_pinned_file_get(mapping);
+
+	if (!file)
+		return;
+	dax_pinned_file_visit(file, lstart >> PAGE_SHIFT, lend >> PAGE_SHIFT,
+			      sync_part, NULL);
+	dax_pinned_file_put(file);
+}
+
+static void sync_file(struct dax_pinned_file *file, void *sb)
+{
+	if (dax_pinned_file_is_of(file, sb))
+		dax_pinned_file_visit(file, 0, ULONG_MAX, sync_part, NULL);
+}
+
+/* Covers what pins wrote back when they ended or lost their pages, too */
+static void flush_medium(struct super_block *sb)
+{
+	if (dax_retarget_broken(DAX_BREAK_medium))
+		return;
+	if (sb->s_bdev && blk_queue_dax(bdev_get_queue(sb->s_bdev)))
+		blkdev_issue_flush(sb->s_bdev);
+}
+
+/**
+ * dax_pins_sync_super - make durable what devices wrote to a file system
+ * @sb: the file system
+ *
+ * The writeback of a file system visits dirty inodes only, and an inode that only
+ * a device has written to is clean. The log is clean as well, and would not flush
+ * the medium.
+ *
+ * Context: as dax_pins_sync_range()
+ */
+void dax_pins_sync_super(struct super_block *sb)
+{
+	dax_pinned_files_visit(sync_file, sb);
+	flush_medium(sb);
+}
+
+/**
+ * dax_pins_write_to - can devices write to files of a file system?
+ * @sb: the file system
+ *
+ * Context: process context
+ * Return: true if a file of @sb has a pin for writing. The result is logged,
+ *	   since an administrator finds no open file.
+ */
+bool dax_pins_write_to(struct super_block *sb)
+{
+	if (dax_retarget_broken(DAX_BREAK_refuse_remount))
+		return false;
+	if (!dax_pinned_files_write_to(sb))
+		return false;
+	pr_notice_ratelimited("dax_retarget: %s stays writable: a device can write to pinned files, which remounting read-only cannot stop\n",
+			      sb->s_id);
+	return true;
+}
