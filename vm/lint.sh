@@ -194,6 +194,7 @@ command_warnings()
 	work=$(mktemp -d)
 	logged "$log" make -C "$TOP/tools/dax_retarget" O="$work" DESTDIR="$work/installed" prefix=/usr \
 		CFLAGS='-O2 -Werror -Wshadow -Wformat=2' install
+	logged "$log" make -C "$TOP/tools/dax_retarget" O="$work" check-man
 	man --warnings -l "$work/installed/usr/share/man/man8/dax-retarget.8" > /dev/null
 	bash -n "$work/installed/usr/share/bash-completion/completions/dax-retarget"
 	rm -r "$work"

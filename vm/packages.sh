@@ -14,7 +14,7 @@ packages=(
 	# the selftests
 	libibverbs-dev librdmacm-dev liburing-dev
 	# the administrator's command, and the specification of its protocol
-	libnl-genl-3-dev libjson-c-dev pkg-config python3-yaml
+	libnl-genl-3-dev libjson-c-dev pkg-config python3-yaml python3-jsonschema
 	# the model of the protocol
 	spin
 	# checks of documents and scripts

@@ -30,12 +30,14 @@ enum dax_retarget_refusal retarget_device_refusal(struct device *dev,
 
 	if (!dev)
 		return DAX_RETARGET_REFUSAL_NO_DMA;
-	if (!domain || !use_dma_iommu(dev))
+	if (!domain)
 		return DAX_RETARGET_REFUSAL_NO_IOMMU;
 	if (!dev_is_pci(dev))
 		return DAX_RETARGET_REFUSAL_NOT_PCI;
 	if (!(domain->type & __IOMMU_DOMAIN_DMA_API))
 		return DAX_RETARGET_REFUSAL_PASSTHROUGH;
+	if (!use_dma_iommu(dev))
+		return DAX_RETARGET_REFUSAL_NO_IOMMU;
 	if (!domain->ops->retarget)
 		return DAX_RETARGET_REFUSAL_NO_REPLACE;
 	refusal = domain->ops->retarget->refusal(domain, dev);
