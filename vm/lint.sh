@@ -8,6 +8,8 @@
 #
 #   lint.sh [REGEX]   only tests whose names match
 set -euo pipefail
+{ # is read to its end before it runs, as somebody may edit it meanwhile
+
 . "$(dirname "$0")/lib.sh"
 . "$VM/kbuild.sh"
 wanted=${1-}
@@ -314,3 +316,4 @@ check "the command, with all warnings" command_warnings
 check "shell scripts" scripts
 echo "1..$n"
 exit $((failed > 0))
+}
