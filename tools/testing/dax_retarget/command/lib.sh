@@ -4,9 +4,11 @@
 # the background, and looks into JSON.
 # shellcheck shell=bash disable=SC2034
 
+# shellcheck source=../traffic.sh
 . "$HERE/traffic.sh"
 TOOLS=${TOOLS:-/image/tools}
 SELFTESTS=${SELFTESTS:-/image/selftests/dax_retarget}
+# shellcheck source=../../selftests/dax_retarget/lib.sh
 . "$SELFTESTS/lib.sh"
 
 D=$TOOLS/dax-retarget
