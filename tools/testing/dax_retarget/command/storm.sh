@@ -3,7 +3,7 @@
 # More events than the monitor can read.
 # shellcheck shell=bash disable=SC2154
 
-# Truncate a file page by page, 1024 times. Each truncation is an event for each of
+# Truncate a file page by page, 512 times. Each truncation is an event for each of
 # 100 regions. Print the seconds of all and the milliseconds of the slowest.
 shrink()
 {
@@ -11,7 +11,7 @@ shrink()
 	import os, sys, time
 	fd = os.open(sys.argv[1], os.O_RDWR)
 	worst, start = 0, time.perf_counter()
-	for page in range(1023, -1, -1):
+	for page in range(511, -1, -1):
 	    before = time.perf_counter()
 	    os.ftruncate(fd, page * 4096)
 	    worst = max(worst, time.perf_counter() - before)
@@ -22,12 +22,12 @@ shrink()
 group_storm()
 {
 	local alone slow lost seen total before
-	make_file many 4M
+	make_file many 2M
 	regions -w 100 "$DIR/many"
 	alone=$(shrink)
 	let_go
 
-	make_file many 4M
+	make_file many 2M
 	regions -w 100 "$DIR/many"
 	total=$("$D" stats --json | json 'data["events"]')
 	before=$(listeners)
@@ -37,7 +37,7 @@ group_storm()
 	watcher=$!
 	within 20 more_listen "$before"
 	slow=$(shrink)
-	echo "# 1024 truncations (total s, worst ms), 100 events each: without reader $alone, with a slow one $slow"
+	echo "# 512 truncations (total s, worst ms), 100 events each: without reader $alone, with a slow one $slow"
 	: > "$WORK/tell"
 	# The monitor gets what is in its socket, then finds out how many are not.
 	within 60 grep -q events_lost "$WORK/rest"
