@@ -13,7 +13,7 @@ vm_options = $(if $(APPEND),--append '$(APPEND)') $(if $(FS),--fs '$(FS)') \
 # As they are written: a $ in them is the guest's shell's, or of a regular expression.
 override CMD := $(value CMD)
 override ONLY := $(value ONLY)
-export CMD ONLY KERNEL_SRC RANDOM_STEPS SEED TIME CUTS
+export CMD ONLY KERNEL_SRC RANDOM_STEPS SEED TIME CUTS FUZZ PINS
 
 .PHONY: help demo test check check-debug check-kcsan coverage lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
 
@@ -26,7 +26,8 @@ help:
 	@echo "     with ONLY=regex the parts whose names match, PARALLEL=N parts at a time (2),"
 	@echo "     both also of the next three"
 	@echo "     RANDOM_STEPS=N operations of the equivalence test (6000), TIME=seconds of"
-	@echo "     each stress (60), CUTS=N power cuts (3), SEED=N"
+	@echo "     each stress (60), CUTS=N power cuts (3), SEED=N,"
+	@echo "     FUZZ=N malformed messages (20000), PINS=N regions listed (2000)"
 	@echo "make check-debug      the tests under KASAN, kmemleak, DMA API debugging and more"
 	@echo "make check-kcsan      the same under KCSAN, which looks for data races in our files"
 	@echo "     with TIME=seconds of each stress (120) SEED=N"

@@ -32,7 +32,7 @@ export VARIANT
 
 PARALLEL=${PARALLEL:-2}
 [[ $PARALLEL =~ ^[1-9][0-9]*$ ]] || die "PARALLEL=$PARALLEL: not a number of parts at a time"
-for variable in RANDOM_STEPS SEED TIME CUTS; do
+for variable in RANDOM_STEPS SEED TIME CUTS FUZZ PINS; do
 	[[ ${!variable-} =~ ^[0-9]*$ ]] || die "$variable=${!variable}: not a number"
 done
 

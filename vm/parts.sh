@@ -57,7 +57,7 @@ program "lint" -- "$VM/lint.sh"
 
 guest "the command" --in $every --qemu "$many_devices" -- \
 	nics \
-	'command_groups list events rights namespaces dumps storm traffic path fuzz faults umount remove'
+	"${FUZZ:+FUZZ=$FUZZ} ${PINS:+PINS=$PINS} command_groups list events rights namespaces dumps storm traffic path fuzz faults umount remove"
 
 guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --limit 3600 \
 	--skip "$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" -- \

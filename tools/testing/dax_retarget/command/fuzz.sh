@@ -11,7 +11,7 @@ kernel_errors()
 
 group_fuzz()
 {
-	local nr=${FUZZ:-100000}
+	local nr=${FUZZ:-20000}
 	make_file file 64K
 	regions -w 10 "$DIR/file"
 	monitor "$WORK/events"
