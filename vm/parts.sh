@@ -43,7 +43,7 @@ assertions='WARNING:.*(dax_retarget_(assert_gone|inode)|retarget_region_release)
 many_devices=$(printf -- '-device virtio-rng-pci,multifunction=on,addr=%s ' {10,11,12}.{0..7})
 
 # A third of the random operations on each file system; the seed is in the output.
-steps=$(((${RANDOM_STEPS:-6000} + 2) / 3))
+steps=$(((${RANDOM_STEPS:-3000} + 2) / 3))
 equivalence="DAX_RETARGET_STEPS=$steps ${SEED:+DAX_RETARGET_SEED=$SEED}"
 # Watched kernels are slow, and need more time for as many races.
 case $run in
