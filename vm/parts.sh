@@ -66,8 +66,8 @@ guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --li
 guest "controls" --nvdimm 512M --nvdimm 512M --limit 3600 --allow "$assertions" -- \
 	nics 'spare 1' 'DAX_RETARGET_UMOUNT=1 selftest controls.sh'
 
-# The bus of the NVDIMMs is unbound, which no other test survives.
-guest "memory fails and is removed" --in $every --fs none --limit 2700 \
+# The bus of the NVDIMMs is unbound, which no other test survives, and no other NVDIMM.
+guest "memory fails and is removed" --in $every --fs none --nvdimm 512M --limit 2700 \
 	--skip "nothing can be registered any more|ext2: .*($no_ext2)" -- \
 	nics '/share/remove-namespace.sh $selftests'
 
