@@ -55,10 +55,6 @@ may='DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1'
 
 program "lint" -- "$VM/lint.sh"
 
-guest "the command" --in $every --qemu "$many_devices" -- \
-	nics \
-	"${FUZZ:+FUZZ=$FUZZ} ${PINS:+PINS=$PINS} command_groups list events rights namespaces dumps storm traffic path fuzz faults umount remove"
-
 guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --limit 3600 \
 	--skip "$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" -- \
 	nics 'spare 1' "$equivalence selftest equivalence.sh"
@@ -66,10 +62,19 @@ guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --li
 guest "controls" --nvdimm 512M --nvdimm 512M --limit 3600 --allow "$assertions" -- \
 	nics 'spare 1' 'DAX_RETARGET_UMOUNT=1 selftest controls.sh'
 
+guest "the command" --in $every --qemu "$many_devices" -- \
+	nics \
+	"${FUZZ:+FUZZ=$FUZZ} ${PINS:+PINS=$PINS} command_groups list events rights namespaces dumps storm traffic path fuzz faults umount remove"
+
+program "model" -- "$TOP/tools/verification/dax_retarget/run.sh"
+
 # The bus of the NVDIMMs is unbound, which no other test survives, and no other NVDIMM.
 guest "memory fails and is removed" --in $every --fs none --nvdimm 512M --limit 2700 \
 	--skip "nothing can be registered any more|ext2: .*($no_ext2)" -- \
 	nics '/share/remove-namespace.sh $selftests'
+
+guest "the command's formats" --in check,coverage -- \
+	nics 'command_groups json ynl sanitize valgrind trace doctor'
 
 guest "feature on, XFS" --in $every --append kunit.enable=1 \
 	--skip "$no_1g|made without exchange of ranges" -- \
@@ -78,6 +83,10 @@ guest "feature on, XFS" --in $every --append kunit.enable=1 \
 guest "feature on, ext4" --in $every --fs ext4 \
 	--skip "$no_1g|has no reflink|only XFS exchanges" -- \
 	nics devdax "$may selftests"
+
+guest "feature on, ext2" --fs ext2 --skip "$no_ext2" -- \
+	nics devdax \
+	"$may selftests refusal truncate reuse lifetime readonly umount durability scratch race region"
 
 # Blocks that lie so that the IOMMU maps 1 GiB at once
 guest "large pages and regions, engines" --in check,coverage --fs none --nvdimm 8G --nvdimm 64M -- \
@@ -90,16 +99,9 @@ guest "other file systems" --in check,coverage --limit 3600 \
 	--skip "ext2: .*($no_ext2)|XFS, .* not ext4" -- \
 	nics 'spare 1' 'spare 2' 'selftest filesystems.sh'
 
-guest "feature on, ext2" --fs ext2 --skip "$no_ext2" -- \
-	nics devdax \
-	"$may selftests refusal truncate reuse lifetime readonly umount durability scratch race region"
-
-guest "the command's formats" --in check,coverage -- \
-	nics 'command_groups json ynl sanitize valgrind trace doctor'
-
 program "power cuts" -- "$VM/power-cut.sh" --cuts "${CUTS:-3}" --seed "${SEED:-1}"
 
-program "model" -- "$TOP/tools/verification/dax_retarget/run.sh"
+program "power cuts, controls" -- "$VM/power-cut.sh" --fs xfs --controls --seed "${SEED:-1}"
 
 for fs in xfs ext4; do
 	may_skip=''
@@ -111,8 +113,6 @@ done
 
 guest "stress, controls" --allow "$assertions" -- \
 	nics '/share/stress-controls.sh $selftests/stress'
-
-program "power cuts, controls" -- "$VM/power-cut.sh" --fs xfs --controls --seed "${SEED:-1}"
 
 guest "feature off" --in check,coverage --mode off -- \
 	gup_longterm nics devdax 'selftests refusal' doctor
