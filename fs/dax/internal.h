@@ -58,7 +58,10 @@ struct dax_pin {
 	unsigned long start;
 	struct list_head ranges;
 
-	/* For administrators, see table.c */
+	/*
+	 * For administrators, see table.c. What is not refs or revoked is set
+	 * before the pin enters the table, and does not change afterwards.
+	 */
 	refcount_t refs;
 	u32 id;
 	char *consumer;

@@ -89,7 +89,9 @@ struct retarget_extent {
 /**
  * struct retarget_region - pages that one device reaches
  * @mutex: taken by hooks and by the steps of the region's life; protects @state,
- *         @cached, @extents, @retargeted, @tables and the entries in the IOMMU
+ *         @cached, @extents, @retargeted, their numbers, @tables, @iova, @sgt and
+ *         the entries in the IOMMU. The task that registers the region sets
+ *         @scratch, @retargeted and @stats before a hook can find a page.
  * @state: phase
  * @writable: may the device write?
  * @cached: do CPU caches hold back what the device writes from the medium?
