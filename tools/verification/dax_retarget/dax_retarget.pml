@@ -12,10 +12,12 @@
  *
  *   pinner       creates a pin, registers its pages in batches, maps it, hands
  *                out the key, ends it; PINS of them, each ROUNDS times in a row
- *   truncate     a hook of the file system: truncates or punches, with or
- *                without a wait for page references, TRUNCATES times
+ *   truncate     a hook of the file system, TRUNCATES times: the blocks are
+ *                freed for certain, or may stay in a file
  *   revoke       a hook without a lock of the file system (an administrator)
  *   removal      the pagemap goes away, which calls the hook by frame
+ *   fsync        makes durable what the device wrote
+ *   unbind       the driver is unbound from the device, then the domain goes
  *   munmap       the user unmaps the file, at any time
  *   entry        the hardware for one IOVA: the IOTLB looks the IOVA up at any
  *                time, the device writes at any time, a write is in flight for
@@ -30,7 +32,10 @@
  *     owner of the block: a pin may reach a block only if the pin looked the
  *     page up after the block was last allocated.
  *   - Code that only touches what a lock protects is one step with taking and
- *     dropping the lock.
+ *     dropping the lock. So a mutex is held over several steps only where the
+ *     mutex is held over a wait.
+ *   - The pages of one pin are one step of a hook. What the IOMMU does with one
+ *     page and what the hook does with another do not depend on one another.
  *   - The device makes one write, at any time. One wrong write is enough, and
  *     writes change nothing in the protocol. With ENDLESS_DEVICE the device
  *     never stops.
@@ -41,11 +46,11 @@
  *   - A flush of the whole domain flushes only the pin's IOVAs in the model.
  *   - A lock keeps new readers out while a writer waits, as in the kernel.
  *
- * Not in the model: memory order (the model is sequentially consistent), large
- * pages and splitting, several files, domains and devices, allocation failures,
- * fsync, events, copy-on-write and shared blocks (the code refuses them),
- * eviction of inodes (for a pin, a truncation without a VMA), device TLBs (the
- * code refuses them).
+ * Not in the model: memory order (the model is sequentially consistent), several
+ * files, domains and devices, allocation failures, events, copy-on-write and
+ * shared blocks (the code refuses them), eviction of inodes (for a pin, a
+ * truncation), device TLBs (the code refuses them). Large entries have a model of
+ * their own, large_entries.pml.
  *
  * The device is trusted in one thing: it writes to an IOVA only after it was
  * told the IOVA, see BREAK_TOLD. The device is not trusted to stop when told to
@@ -54,8 +59,12 @@
  * Other macros:
  *
  *   BREAK_*          leave out or reorder a step; run.sh has the result of each
- *   NO_INV4          go on where invariant 4 is broken, to see the consequences
+ *   NO_INV4, 6 or 9  go on where invariant 4, 6 or 9 is broken, to see the
+ *                    consequences; NO_INV4 also where scratch was freed too early
  *   REACHED=event    make an event an error, to see that the event is possible
+ *   FAILURES         one replacement, or one flush, fails
+ *   FREEZE           the file system may be frozen for ever
+ *   FREE_FAILS       the file system says that blocks are freed, then fails
  *   LIVENESS         include the LTL formulas at the end of this file
  *   STEADY           truncate() punches again and again, without an end
  *   ENDLESS_DEVICE   the device writes again and again
@@ -93,8 +102,18 @@
 #ifndef REMOVALS
 #define REMOVALS 0
 #endif
+#ifndef FSYNCS
+#define FSYNCS 0
+#endif
+#ifndef UNBINDS
+#define UNBINDS 0
+#endif
 #ifndef MUNMAPS
-#define MUNMAPS 1
+#define MUNMAPS 0
+#endif
+/* Page faults of a registration, before it gives up; 0: any number */
+#ifndef FAULTS
+#define FAULTS 0
 #endif
 /* May a task stop for ever where it waits for its user? */
 #ifndef STALLS
@@ -126,7 +145,7 @@
 
 mtype = {
 	/* States of a pin, as enum retarget_state; NO_PIN for none */
-	NO_PIN, REGISTERING, LIVE, UNMAPPED, DEAD,
+	NO_PIN, REGISTERING, LIVE, DETACHED,
 	/* States of a range of IOVAs */
 	FREE, USED, QUEUED,
 	/* What the device knows of a range */
@@ -144,7 +163,8 @@ typedef rwlock {
 
 typedef dax_pin {
 	mtype state;
-	bool mutex;
+	bool mutex;		/* held over a wait */
+	bool mapped;		/* retarget_region.sgt: who takes it unmaps */
 	bool scratch;		/* the page is allocated */
 	byte iova;		/* range of IOVAs */
 	bool index[PAGES];	/* the hooks know the page */
@@ -171,13 +191,17 @@ iova_range iova[IOVAS];
 bool dma_flying, dma_old, dma_done;
 byte dma_iova, dma_page, dma_pin, dma_frame;
 
-/* The file and its mapping */
+/* The file, its DAX entries and its mapping */
 rwlock mmap_lock, invalidate_lock, rwsem;
 bool vma = true;
-bool user_pte[FILE_PAGES] = true;
+bool dax_entry[FILE_PAGES] = true;
 bool allocated[FILE_PAGES] = true;
-bool fill = true;		/* a fault fills a hole, else it fails */
+bool leaving[FILE_PAGES];	/* the block will be freed for certain */
+bool dirty[FILE_PAGES];		/* the device wrote, and not written back */
+byte running;			/* hooks, and others that replace entries */
+#ifdef BREAK_KEEP_REFS
 byte refs;			/* to pages of the file, all in all */
+#endif
 
 /* The DAX device and its pagemap */
 bool alive = true;
@@ -187,11 +211,15 @@ byte pgmap_refs;
 bool memmap = true;
 
 /* The consumer's device is bound, so the domain exists */
+bool bound = true;
 bool domain = true;
 byte consumers = PINS;
 
+/* Fail closed: the device does no DMA any more */
+bool dead, failed;
+
 /* Operations that have begun, for the liveness properties */
-bool truncating, revoking, removing;
+bool truncating, revoking, removing, syncing, unbinding;
 bool registering[PINS], ending[PINS];
 
 /*
@@ -201,8 +229,9 @@ bool registering[PINS], ending[PINS];
 bool inv1_freed_block, inv1_after_hook, inv1_removed_memory;
 bool inv2_translation_fault;
 bool inv3_scratch_without_hook, inv3_page_of_another;
-bool inv4_unknown_at_drop, inv4_translation_at_leave;
+bool inv4_translation_at_leave;
 bool inv6_replace_failed;
+bool inv9_fsync, inv9_after_hook;
 bool scratch_freed, scratch_of_another, memmap_freed, domain_freed;
 
 #define CHECK(name, condition)	assert(name || (condition))
@@ -213,24 +242,32 @@ bool scratch_freed, scratch_of_another, memmap_freed, domain_freed;
 #define CHECK_INV4(name, condition)	CHECK(name, condition)
 #endif
 
+#ifdef NO_INV6
+#define CHECK_INV6(name, condition)	skip
+#else
+#define CHECK_INV6(name, condition)	CHECK(name, condition)
+#endif
+
+#ifdef NO_INV9
+#define CHECK_INV9(name, condition)	skip
+#else
+#define CHECK_INV9(name, condition)	CHECK(name, condition)
+#endif
+
 /*
  * Events that have to be possible: otherwise the checks would prove little.
  * With REACHED=event, that event is an error, and run.sh expects a path to it.
  */
-#define writes_block		1
-#define writes_scratch		2
-#define flush_waits_for_write	3
-#define marks_while_registering	4
-#define maps_marked_page	5
-#define second_hook_before_flush 6
-#define hook_meets_unmapped	7
-#define hook_meets_dead		8
-#define iova_used_again		9
-#define fault_waits_for_truncate 10
-#define truncate_waits_for_pages 11
-#define trims_marked_page	12
-#define removal_takes_page	13
-#define translation_after_unmap	14
+#define writes_scratch		1
+#define flush_waits_for_write	2
+#define hook_skips_flush	3
+#define iova_used_again		4
+#define fault_waits_for_truncate 5
+#define live_between_passes	6
+#define removal_takes_page	7
+#define applies_mark_twice	8
+#define unbind_unmaps		9
+#define end_after_unbind	10
 
 #ifdef REACHED
 #define REACH(event, condition)	assert(event != REACHED || !(condition));
@@ -266,15 +303,11 @@ inline write_unlock(l)
 	l.writer = false
 }
 
-#define want_mutex
-#define got_mutex
-#define mutex_wanted	false
-
 #else
 
 /*
  * A hook runs again and again. Then locks must be fair, as the kernel's locks
- * are: with one pin, one task asks to read and one task wants the mutex.
+ * are: with one pin, one task asks to read.
  */
 inline read_lock(l)
 {
@@ -301,10 +334,6 @@ inline write_unlock(l)
 	}
 }
 
-bool mutex_wanted;
-#define want_mutex	mutex_wanted = true;
-#define got_mutex	mutex_wanted = false;
-
 #endif
 
 inline read_unlock(l)
@@ -312,24 +341,60 @@ inline read_unlock(l)
 	l.readers--
 }
 
-#define lock(m)		want_mutex atomic { !m -> got_mutex m = true }
+#define lock(m)		atomic { !m -> m = true }
 #define unlock(m)	m = false
 
-#ifdef BREAK_MAP_MUTEX
-#define lock_to_map(m)	skip
-#define unlock_mapped(m) skip
+/*
+ * retarget_device.rwsem: for reading while a pin ends, for writing by unbind.
+ * SRCU: around a hook, from before its first replacement until after its flush.
+ * A grace period waits for the hooks that began before.
+ */
+#if UNBINDS > 0
+rwlock device_rwsem;
+byte srcu_readers[2], srcu_now;
+#define device_lock()	read_lock(device_rwsem)
+#define device_unlock()	read_unlock(device_rwsem)
+#define srcu_enter()	srcu = srcu_now; srcu_readers[srcu]++
+#define srcu_leave()	srcu_readers[srcu]--; srcu = 0
+#define srcu_variable	byte srcu;
 #else
-#define lock_to_map(m)	lock(m)
-#define unlock_mapped(m) unlock(m)
+#define device_lock()	skip
+#define device_unlock()	skip
+#define srcu_enter()	skip
+#define srcu_leave()	skip
+#define srcu_variable
+#endif
+#ifdef BREAK_END_DEVICE
+#undef device_lock
+#undef device_unlock
+#define device_lock()	skip
+#define device_unlock()	skip
 #endif
 
 /*
  * Flush
  *
  * Removes the translations of a set of IOVAs, and waits until writes that used
- * them have landed. Uses the caller's variables drain, a, b.
+ * them have landed. Uses the caller's variables drain, a, b. If the IOMMU does
+ * not confirm, the device is stopped: it does no more DMA, and its writes in
+ * flight land before the stop returns.
  */
 inline flush(set)
+{
+#ifdef FAILURES
+	if
+	:: atomic { !failed -> failed = true }
+#ifndef BREAK_STOP
+	   ; stop_device()
+#endif
+	:: flush_now(set)
+	fi
+#else
+	flush_now(set)
+#endif
+}
+
+inline flush_now(set)
 {
 	d_step {
 		CHECK(domain_freed, domain);
@@ -355,65 +420,153 @@ inline flush(set)
 	atomic { !drain || !dma_old -> drain = false }
 }
 
+inline stop_device()
+{
+	dead = true;
+#ifndef BREAK_STOP_DRAIN
+	!dma_flying
+#endif
+}
+
 /*
  * Hooks
  */
 
-/* The mutex makes the work on a page one step, if all tasks take the mutex */
-#if defined(BREAK_REPLACE) || defined(BREAK_MAP_MUTEX) || \
-    defined(BREAK_END_MUTEX)
-#define at_once
-#else
-#define at_once	atomic
-#endif
-
-/* retarget_region_take() for one page, under the mutex */
-inline take_page(q, j)
+/*
+ * Point a page's IOVA at scratch, under the mutex. An entry that leads to scratch
+ * already is a success. With FAILURES, an entry may stay what it was: then the
+ * device has to stop before the mutex is dropped.
+ */
+inline replace(q, j)
 {
-	REACH(marks_while_registering, pin[q].state == REGISTERING)
-	REACH(hook_meets_unmapped, pin[q].state == UNMAPPED)
-	REACH(second_hook_before_flush,
-	      pin[q].state == LIVE && pin[q].marked[j] &&
-	      is_block(iova[pin[q].iova].tlb[j]))
+	CHECK(domain_freed, domain);
+	CHECK_INV6(inv6_replace_failed,
+#ifndef BREAK_IDEMPOTENT
+		   iova[pin[q].iova].pte[j] == scratch_of(q) ||
+#endif
+		   iova[pin[q].iova].pte[j] == block_of(file_page(q, j)));
+#ifdef FAILURES
 	if
-	:: pin[q].state == LIVE ->
-#ifdef BREAK_SECOND_HOOK
+	:: !failed ->
+		failed = true;
+#ifndef BREAK_STOP
+		pin[q].mutex = true;
+#endif
+		stop = true
+	:: iova[pin[q].iova].pte[j] = scratch_of(q)
+	fi
+#elif defined(BREAK_REPLACE)
+	iova[pin[q].iova].pte[j] = NOTHING;
+	pin[q].mutex = true;
+	stop = true
+#else
+	iova[pin[q].iova].pte[j] = scratch_of(q)
+#endif
+}
+
+/* What follows a replacement that failed; the mutex of pin q is held */
+#if defined(FAILURES) || defined(BREAK_REPLACE)
+#define stop_variable	bool stop;
+#else
+#define stop_variable
+#endif
+inline stop_if_failed(q)
+{
+#ifdef FAILURES
+#ifdef BREAK_STOP
+	skip
+#else
+	if
+	:: stop ->
+		stop_device();
+		atomic { stop = false; pin[q].mutex = false }
+	:: !stop
+	fi
+#endif
+#elif defined(BREAK_REPLACE)
+	d_step {
 		if
-		:: !pin[q].marked[j] ->
-			owed = owed | bit_of(pin[q].iova, j)
+		:: stop ->
+			iova[pin[q].iova].pte[0] = scratch_of(q);
+			pin[q].mutex = false
 		:: else
 		fi;
+		stop = false
+	}
 #else
-		owed = owed | bit_of(pin[q].iova, j);
+	skip
 #endif
+}
+
+#ifdef BREAK_LIVE_MUTEX
+#define state_of(q)	seen
+#else
+#define state_of(q)	pin[q].state
+#endif
+
+/* Does the first pass of this hook mark the page? */
+#if defined(BREAK_MARK_FIRST)
+#define marks_first(s)	true
+#elif defined(BREAK_PASS_MARK)
+#define marks_first(s)	(!(stays))
+#elif defined(BREAK_PENDING_MARK)
+#define marks_first(s)	(!(stays) && s != REGISTERING)
+#elif defined(BREAK_LIVE_MARK)
+#define marks_first(s)	(!(stays) && s != LIVE || s == REGISTERING)
+#elif defined(BREAK_DETACHED_MARK)
+#define marks_first(s)	(!(stays) && s != DETACHED || s == REGISTERING)
+#else
+#define marks_first(s)	(!(stays) || s == REGISTERING)
+#endif
+
+/* The first pass of a hook for one page, under the mutex */
+inline take_page(q, j, stays)
+{
+	if
+	:: state_of(q) == LIVE ->
+		owed = owed | bit_of(pin[q].iova, j);
 		if
 		:: !pin[q].marked[j] ->
-			CHECK(inv6_replace_failed,
-			      iova[pin[q].iova].pte[j] ==
-			      block_of(file_page(q, j)));
-#ifdef BREAK_REPLACE
-			iova[pin[q].iova].pte[j] = NOTHING;
-#endif
-			iova[pin[q].iova].pte[j] = scratch_of(q)
+			found = true;
+			replace(q, j)
 		:: else
 		fi
 	:: else
 	fi;
-	taken_now = taken_now || !pin[q].marked[j];
-#ifdef BREAK_LIVE_MARK
-	pin[q].marked[j] = pin[q].state != LIVE
-#else
-	pin[q].marked[j] = true
-#endif
+	pin[q].marked[j] = pin[q].marked[j] || marks_first(state_of(q))
 }
 
-#if defined(BREAK_UNMAPPED_MARK)
-#define hook_ignores(s)	(s == DEAD || s == UNMAPPED)
-#elif defined(BREAK_PENDING_MARK)
-#define hook_ignores(s)	(s == DEAD || s == REGISTERING)
+/* retarget_region_write_back() for one page, under the mutex */
+inline write_back(q, j)
+{
+	if
+	:: pin[q].state == LIVE || pin[q].state == DETACHED ->
+		CHECK(memmap_freed, memmap || !pin[q].frame[j]);
+		dirty[file_page(q, j)] = false
+	:: else
+	fi
+}
+
+/* The second pass of a hook for one page whose block may stay, under the mutex */
+inline keep_page(q, j)
+{
+	if
+#ifdef BREAK_MARK_FIRST
+	:: true ->
 #else
-#define hook_ignores(s)	(s == DEAD)
+	:: !pin[q].marked[j] ->
 #endif
+#ifndef BREAK_WRITE_BACK_FIRST
+		write_back(q, j);
+#endif
+		pin[q].marked[j] = true
+	:: else ->
+		REACH(live_between_passes,
+		      pin[q].state == LIVE &&
+		      is_block(iova[pin[q].iova].pte[j]))
+		skip
+	fi
+}
 
 #ifdef BREAK_RANGE
 #define lowest(lo)	0
@@ -421,20 +574,45 @@ inline take_page(q, j)
 #define lowest(lo)	lo
 #endif
 
-/* retarget_region_write_back() */
-#define writes_back(s)	(s == LIVE || s == UNMAPPED)
+/* May the hook that has found nothing to replace return without a flush? */
+#if defined(BREAK_SKIP_FLUSH)
+#define alone	true
+#elif defined(BREAK_SKIP_ORDER)
+#define alone	was_alone
+#elif defined(BREAK_SKIP_COUNT)
+#define alone	(running == 0)
+#else
+#define alone	(running == 1)
+#endif
+
+#define hook_variables	byte q, j, a, b, owed; bool drain, found; \
+			srcu_variable stop_variable more_variables
+#if defined(BREAK_SKIP_ORDER)
+#define more_variables	bool was_alone;
+#elif defined(BREAK_LIVE_MUTEX)
+#define more_variables	mtype seen;
+#else
+#define more_variables
+#endif
 
 /*
  * dax_pinned_file_take(), dax_pins_revoke(), dax_pins_take_frames(): take pages
  * [lo, hi] of the file back; with by_frame, only pages whose frame was noted.
- * If the blocks stay in the file, what the device wrote is written back before
- * the mutex is dropped. The caller then calls for one window after the other,
- * here for one page.
+ *
+ * If the blocks may stay in a file, what the device wrote is written back after
+ * the flush, in a second pass, and only then marked. The caller then calls for
+ * one window after the other, here for one page.
  */
 inline hook(lo, hi, by_frame, stays)
 {
-	read_lock(rwsem);
-	d_step {
+	atomic {
+		read_free(rwsem) ->
+		rwsem.readers++;
+		srcu_enter();
+#ifdef BREAK_SKIP_ORDER
+		was_alone = running == 0;
+#endif
+		running++;
 		for (q : 0 .. PINS - 1) {
 			for (j : 0 .. PAGES - 1) {
 				pin[q].hooked[j] = pin[q].hooked[j] ||
@@ -454,70 +632,135 @@ inline hook(lo, hi, by_frame, stays)
 	do
 	:: atomic { q < PINS && !any_indexed(q, lo, hi) -> q++ }
 	:: atomic {
-		q < PINS && any_indexed(q, lo, hi) && !pin[q].mutex &&
-		!mutex_wanted ->
-		pin[q].mutex = true
+		q < PINS && any_indexed(q, lo, hi) && !pin[q].mutex ->
+#ifdef BREAK_LIVE_MUTEX
+		pin[q].mutex = true;
+		seen = pin[q].state
 	   };
-		do
-		:: at_once {
-			j < PAGES ->
-			REACH(hook_meets_dead, pin[q].state == DEAD)
+	   atomic {
+		pin[q].mutex = false;
+#endif
+		for (j : 0 .. PAGES - 1) {
 			REACH(removal_takes_page,
 			      (by_frame) && pin[q].frame[j] &&
 			      !pin[q].marked[j] && pin[q].state == LIVE)
 			if
 			:: indexed(q, j, lowest(lo), hi) &&
-			   (!(by_frame) || pin[q].frame[j]) &&
-			   !hook_ignores(pin[q].state) ->
-				take_page(q, j)
+			   (!(by_frame) || pin[q].frame[j]) ->
+				take_page(q, j, stays)
 			:: else
-			fi;
-			j++
-		   }
-		:: atomic { j == PAGES -> j = 0; break }
-		od;
+			fi
+		}
+		j = 0;
+#ifdef BREAK_WRITE_BACK_FIRST
+		for (j : 0 .. PAGES - 1) {
+			if
+			:: (stays) && indexed(q, j, lo, hi) &&
+			   !pin[q].marked[j] ->
+				write_back(q, j)
+			:: else
+			fi
+		}
+		j = 0;
+#endif
+#if !defined(FAILURES) && !defined(BREAK_REPLACE)
+		q++
+	   }
+#else
+		skip
+	   };
+#ifdef BREAK_STOP_LATE
 		if
-		:: (stays) && taken_now && owed ->
-			flush(owed);
-			owed = 0
+		:: stop -> pin[q].mutex = false
 		:: else
 		fi;
-		atomic {
-			CHECK(memmap_freed,
-			      memmap || !((stays) && taken_now) ||
-			      !writes_back(pin[q].state));
-			taken_now = false;
-			pin[q].mutex = false;
-			q++
-		}
+#else
+		stop_if_failed(q);
+#endif
+		q++
+#endif
 	:: atomic { q == PINS -> q = 0; break }
 	od;
 #ifdef BREAK_HOOK_RWSEM
 	read_unlock(rwsem);
 #endif
+#ifdef BREAK_HOOK_SRCU
+	srcu_leave();
+#endif
+#ifdef BREAK_SKIP_COUNT
+	running--;
+#endif
 	if
 #if defined(BREAK_FLUSH) || defined(BREAK_FLUSH_FIRST)
 	:: true
 #else
-	:: owed ->
+	:: owed && (found || !alone) ->
 		flush(owed)
-	:: else
+	:: else ->
+		REACH(hook_skips_flush, owed)
+		skip
 #endif
 	fi;
+#ifdef BREAK_STOP_LATE
+	if
+	:: stop ->
+		stop_device();
+		stop = false
+	:: else
+	fi;
+#endif
+	if
+	:: stays ->
+		do
+		:: atomic { q < PINS && !any_indexed(q, lo, hi) -> q++ }
+		:: atomic {
+			q < PINS && any_indexed(q, lo, hi) && !pin[q].mutex ->
+			for (j : 0 .. PAGES - 1) {
+				if
+				:: indexed(q, j, lo, hi) ->
+					keep_page(q, j)
+				:: else
+				fi
+			}
+			j = 0;
+			q++
+		   }
+		:: atomic { q == PINS -> q = 0; break }
+		od
+	:: else
+	fi;
 	/* The hook returns */
-	d_step {
+	atomic {
 		owed = 0;
+		found = false;
 		for (q : 0 .. PINS - 1) {
 			for (j : 0 .. PAGES - 1) {
 				pin[q].taken[j] = pin[q].taken[j] ||
 					(indexed(q, j, lo, hi) &&
-					 (!(by_frame) || pin[q].frame[j]))
+					 (!(by_frame) || pin[q].frame[j]));
+				CHECK_INV9(inv9_after_hook,
+				      !(stays) || !indexed(q, j, lo, hi) ||
+				      !dirty[file_page(q, j)] || pgmap_killed)
 			}
 		}
 		q = 0;
 		j = 0;
+#ifdef BREAK_SKIP_ORDER
+		was_alone = false;
+#endif
+#ifdef BREAK_LIVE_MUTEX
+		seen = NO_PIN;
+#endif
+#ifndef BREAK_SKIP_COUNT
+		running--;
+#endif
+#ifndef BREAK_HOOK_SRCU
+		srcu_leave();
+#endif
 #ifndef BREAK_HOOK_RWSEM
 		read_unlock(rwsem)
+#else
+		skip
 #endif
 	}
 }
@@ -527,7 +770,9 @@ inline free_blocks(lo)
 {
 	d_step {
 		for (j : 0 .. FILE_PAGES - 1) {
-			allocated[j] = allocated[j] && j < lo
+			allocated[j] = allocated[j] && j < lo;
+			dirty[j] = dirty[j] && j < lo;
+			leaving[j] = false
 		}
 		for (q : 0 .. PINS - 1) {
 			for (j : 0 .. PAGES - 1) {
@@ -540,12 +785,12 @@ inline free_blocks(lo)
 	}
 }
 
-/* unmap_mapping_range() */
-inline zap(lo)
+/* The DAX entries of the file pages from lo on go */
+inline drop_entries(lo)
 {
 	d_step {
 		for (j : 0 .. FILE_PAGES - 1) {
-			user_pte[j] = user_pte[j] && j < lo
+			dax_entry[j] = dax_entry[j] && j < lo
 		}
 		j = 0
 	}
@@ -553,13 +798,15 @@ inline zap(lo)
 
 #if TRUNCATES > 0
 /*
- * A file system that frees blocks. The file system excludes faults by
- * invalidate_lock. It may wait for page references; without a VMA it does not.
+ * A file system whose blocks leave a file. The file system excludes faults by
+ * invalidate_lock. It knows that the blocks are freed; or it only drops the cache,
+ * as it may move the blocks.
  */
 proctype truncate()
 {
-	byte q, j, a, b, owed, lo, first, last, round;
-	bool drain, taken_now, waits, punch;
+	hook_variables
+	byte lo, first, last, round;
+	bool stays;
 
 	do
 	:: atomic {
@@ -571,50 +818,37 @@ proctype truncate()
 #endif
 			fi;
 			if
-			:: waits = true
-			:: waits = false
-			fi;
-			if
-			:: punch = true
-#ifndef STEADY
-			:: punch = false
-#endif
+			:: stays = true
+			:: stays = false
 			fi;
 			truncating = true
 	   };
 		write_lock(invalidate_lock);
-		/* A truncation lowers the size first, then faults fail */
-		fill = punch;
-again:		if
-		:: waits && vma ->
-			zap(0);
-			if
-			:: refs > 0 ->
-				REACH(truncate_waits_for_pages, true)
-#ifdef BREAK_WAIT_LOCKED
-				refs == 0;
-				goto again
-#else
-				write_unlock(invalidate_lock);
-				refs == 0;
-				write_lock(invalidate_lock);
-				goto again
-#endif
-			:: else
-			fi
-		:: else
+#ifdef FREEZE
+		if
+		:: true
+		:: true ->
+end_frozen:		false
 		fi;
-#ifndef BREAK_LATE_ZAP
-		zap(lo);
+#endif
+#ifdef BREAK_KEEP_REFS
+		refs == 0;
 #endif
 #ifdef BREAK_LATE_HOOK
 		free_blocks(lo);
 #endif
-		atomic {
+		d_step {
+			for (j : 0 .. FILE_PAGES - 1) {
+#ifndef FREE_FAILS
+				leaving[j] = !stays && j >= lo;
+#endif
+				dirty[j] = dirty[j] && !leaving[j]
+			}
+			j = 0;
 			first = lo;
-			last = (punch -> lo : FILE_PAGES - 1)
+			last = (stays -> lo : FILE_PAGES - 1)
 		}
-next:		hook(first, last, false, punch);
+next:		hook(first, last, false, stays);
 #ifndef BREAK_WINDOWS
 		if
 		:: atomic { last < FILE_PAGES - 1 -> last++; first = last };
@@ -622,23 +856,31 @@ next:		hook(first, last, false, punch);
 		:: else
 		fi;
 #endif
-#ifdef BREAK_LATE_ZAP
-		zap(lo);
+#ifdef FREE_FAILS
+		if
+		:: !stays -> goto failed_to_free
+		:: else
+		fi;
+#endif
+#ifndef BREAK_LATE_ENTRY
+		drop_entries(lo);
 #endif
 #ifdef BREAK_FAULTS
 		write_unlock(invalidate_lock);
 		free_blocks(lo);
 #else
 		free_blocks(lo);
-		write_unlock(invalidate_lock);
+failed_to_free:	write_unlock(invalidate_lock);
+#endif
+#ifdef BREAK_LATE_ENTRY
+		drop_entries(lo);
 #endif
 		atomic {
 			truncating = false;
 			lo = 0;
 			first = 0;
 			last = 0;
-			waits = false;
-			punch = false;
+			stays = false;
 #ifndef STEADY
 			round++
 #endif
@@ -652,8 +894,8 @@ next:		hook(first, last, false, punch);
 /* An administrator takes pages back; the blocks stay */
 proctype revoke()
 {
-	byte q, j, a, b, owed, window, round;
-	bool drain, taken_now;
+	hook_variables
+	byte window, round;
 
 	do
 	:: atomic { round < REVOKES -> revoking = true };
@@ -677,8 +919,7 @@ next:		hook(window, window, false, true);
 /* kill_dax() and memunmap_pages() */
 proctype removal()
 {
-	byte q, j, a, b, owed;
-	bool drain, taken_now;
+	hook_variables
 
 	atomic {
 		removing = true;
@@ -701,15 +942,235 @@ end_wait:
 }
 #endif
 
+/*
+ * A region and its device
+ */
+
+/* dma_unmap_sgtable(): the IOVAs are free after the late flush */
+inline dma_unmap(r)
+{
+	d_step {
+		CHECK(domain_freed, domain);
+		for (j : 0 .. PAGES - 1) {
+			iova[r].pte[j] = NOTHING
+		}
+		j = 0;
+#ifdef BREAK_IOVA_EARLY
+		iova[r].state = FREE
+#else
+		iova[r].state = QUEUED
+#endif
+	}
+}
+
+/*
+ * retarget_region_detach_locked(): no translation to a page of the file is left.
+ * One batch here is one page.
+ */
+inline detach(q)
+{
+	running++;
+	do
+	:: atomic {
+		j < PAGES && !pin[q].mutex ->
+		if
+		:: pin[q].state == LIVE -> replace(q, j)
+		:: else
+		fi;
+#if !defined(FAILURES) && !defined(BREAK_REPLACE)
+		j++
+	   }
+#else
+		skip
+	   };
+		stop_if_failed(q);
+		j++
+#endif
+	:: atomic { j == PAGES -> j = 0; break }
+	od;
+#ifdef BREAK_END_STATE
+	set_detached(q);
+#endif
+#ifndef BREAK_END_FLUSH
+	if
+	:: pin[q].mapped ->
+		flush(bits_of(pin[q].iova))
+	:: else
+	fi;
+#endif
+#ifndef BREAK_END_STATE
+	set_detached(q);
+#endif
+	running--
+}
+
+inline set_detached(q)
+{
+	atomic {
+		!pin[q].mutex ->
+		if
+		:: pin[q].state == LIVE -> pin[q].state = DETACHED
+		:: else
+		fi
+	}
+}
+
+/* retarget_region_unmap_locked(): the whole region, without a lock of a hook */
+inline unmap(q)
+{
+	atomic {
+		!pin[q].mutex ->
+		unmaps = pin[q].mapped;
+		pin[q].mapped = false
+	}
+	if
+	:: unmaps ->
+		dma_unmap(pin[q].iova);
+#ifdef BREAK_SCRATCH_EARLY
+		pin[q].scratch = false;
+#endif
+		flush(bits_of(pin[q].iova));
+		unmaps = false
+	:: else
+	fi
+}
+
+/* retarget_region_apply_marks() in batches; one batch here is one page */
+inline apply_marks()
+{
+	do
+	:: atomic {
+#ifdef BREAK_APPLY_MUTEX
+		i < PAGES ->
+#else
+		i < PAGES && !pin[p].mutex ->
+#endif
+		if
+		:: pin[p].marked[i] ->
+			REACH(applies_mark_twice,
+			      iova[r].pte[i] == scratch_of(p))
+			applied = true;
+			replace(p, i)
+		:: else
+		fi;
+#if !defined(FAILURES) && !defined(BREAK_REPLACE)
+		i++
+	   }
+#else
+		skip
+	   };
+		stop_if_failed(p);
+		i++
+#endif
+	:: atomic { i == PAGES -> i = 0; break }
+	od
+}
+
+/*
+ * fsync, and events that a pin does not expect
+ */
+
+#if FSYNCS > 0
+/*
+ * dax_pins_sync_range(): what the device had written before is durable after,
+ * where the file keeps the block
+ */
+proctype fsync()
+{
+	byte q, j, wrote, round;
+
+	do
+	:: d_step {
+			round < FSYNCS ->
+			for (j : 0 .. FILE_PAGES - 1) {
+				wrote = wrote | (dirty[j] << j)
+			}
+			j = 0;
+			syncing = true
+	   };
+		read_lock(rwsem);
+		do
+		:: atomic { q < PINS && !any_indexed(q, 0, FILE_PAGES - 1) -> q++ }
+		:: atomic {
+			q < PINS && any_indexed(q, 0, FILE_PAGES - 1) &&
+			!pin[q].mutex ->
+			for (j : 0 .. PAGES - 1) {
+				if
+				:: pin[q].index[j] && !pin[q].marked[j] ->
+					write_back(q, j)
+				:: else
+				fi
+			}
+			j = 0;
+			q++
+		   }
+		:: atomic { q == PINS -> q = 0; break }
+		od;
+		atomic {
+			read_unlock(rwsem);
+			for (j : 0 .. FILE_PAGES - 1) {
+				CHECK(inv9_fsync,
+				      !(wrote & dirty[j] << j) || pgmap_killed)
+			}
+			j = 0;
+			wrote = 0;
+			syncing = false;
+			round++
+		}
+	:: atomic { round == FSYNCS -> break }
+	od
+}
+#endif
+
+#if UNBINDS > 0
+/*
+ * The driver is unbound from the device. No consumer registers then. A pin may be
+ * left behind, and its consumer may end it at any time.
+ */
+proctype unbind()
+{
+	byte q, j, a, b;
+	bool drain, unmaps;
+	stop_variable
+
+	/* A consumer that registers may wait for its user */
+end_bound:
+	atomic {
+		!registering[0] ->
+		bound = false;
+		unbinding = true;
+		if
+		:: iova[0].device == TOLD -> iova[0].device = STOPPED
+		:: else
+		fi
+	}
+	write_lock(device_rwsem);
+	/* retarget_region_detach_locked(), retarget_region_unmap_locked() */
+	detach(q);
+	REACH(unbind_unmaps, pin[q].mapped)
+	unmap(q);
+	write_unlock(device_rwsem);
+#ifndef BREAK_UNBIND_WAIT
+	/* retarget_hooks_wait() */
+	atomic {
+		srcu_now = 1 - srcu_now
+	}
+	srcu_readers[1 - srcu_now] == 0;
+#endif
+	/* Only now the IOMMU core may give the domain up */
+	atomic {
+		domain = false;
+		unbinding = false
+	}
+}
+#endif
+
 #if MUNMAPS > 0
 proctype munmap()
 {
-	byte j;
-
 	write_lock(mmap_lock);
 	atomic {
 		vma = false;
-		zap(0);
 		write_unlock(mmap_lock)
 	}
 }
@@ -722,7 +1183,11 @@ proctype munmap()
 /* dax_pin_add_range() for pages from first on */
 inline enter_index()
 {
-#ifndef BREAK_INDEX_LOCK
+#ifdef FREEZE
+	skip;
+end_index:
+	atomic { read_free(invalidate_lock) -> invalidate_lock.readers++ };
+#elif !defined(BREAK_INDEX_LOCK)
 	read_lock(invalidate_lock);
 #endif
 	write_lock(rwsem);
@@ -732,6 +1197,7 @@ inline enter_index()
 			pin[p].hooked[i] = false;
 			pin[p].taken[i] = false
 		}
+		i = 0;
 		write_unlock(rwsem)
 	}
 #ifndef BREAK_INDEX_LOCK
@@ -739,65 +1205,27 @@ inline enter_index()
 #endif
 }
 
-/* get_user_pages() for pages from first on, and the checks of each page */
+/* Read the file's DAX entries for pages from first on, each under its lock */
 inline look_up()
 {
 	do
-	:: good == PAGES || pgmap_killed ->
-		break
-	/* A signal, or a page that is refused */
-	:: good > 0 && good < PAGES ->
-		break
 	:: atomic {
-		good < PAGES && user_pte[file_page(p, good)] && !pgmap_killed ->
+		good < PAGES && dax_entry[file_page(p, good)] ->
+#ifdef BREAK_KEEP_REFS
 		refs++;
-		pin[p].mine[good] = true;
+#endif
+		pin[p].mine[good] = allocated[file_page(p, good)];
 		good++
 	   }
-	/* A page fault */
-	:: atomic {
-		good < PAGES && !user_pte[file_page(p, good)] ->
-		REACH(fault_waits_for_truncate,
-		      invalidate_lock.writer && good > first)
-		skip
-	   };
-		read_lock(invalidate_lock);
-		atomic {
-			if
-			:: alive && (allocated[file_page(p, good)] || fill) ->
-				allocated[file_page(p, good)] = true;
-				user_pte[file_page(p, good)] = true;
-#ifdef STEADY
-				/* No task zaps the page before it is looked up */
-				refs++;
-				pin[p].mine[good] = true;
-				good++;
-#endif
-				read_unlock(invalidate_lock)
-			:: else ->
-				read_unlock(invalidate_lock);
-				break
-			fi
-		}
+	/* No entry */
+	:: good < PAGES && !dax_entry[file_page(p, good)] ->
+		break
+	/* A page that is refused */
+	:: good > first && good < PAGES ->
+		break
+	:: good == PAGES ->
+		break
 	od
-}
-
-/* Drop the references to the pages that were looked up */
-inline put_pages()
-{
-	d_step {
-		for (i : first .. PAGES - 1) {
-			if
-			:: i < good ->
-				CHECK_INV4(inv4_unknown_at_drop,
-					   pin[p].index[i]);
-				CHECK(memmap_freed, memmap);
-				refs--
-			:: else
-			fi
-		}
-		i = 0
-	}
 }
 
 inline put_pgmap()
@@ -823,73 +1251,48 @@ inline trim_index()
 
 inline trim_marks()
 {
-	want_mutex
 	atomic {
 		!pin[p].mutex ->
-		got_mutex
 		for (i : good .. PAGES - 1) {
-			REACH(trims_marked_page, pin[p].marked[i])
 			pin[p].marked[i] = false
 		}
 		i = 0
 	}
 }
 
-/* dma_unmap_sgtable(): the IOVAs are free after the late flush */
-inline dma_unmap()
+/* A page fault, which fills a hole */
+inline fault()
 {
-	d_step {
-		for (i : 0 .. PAGES - 1) {
-			iova[r].pte[i] = NOTHING
-		}
-		REACH(translation_after_unmap, iova[r].tlb[0] != NOTHING)
-		i = 0;
-#ifdef BREAK_IOVA_EARLY
-		iova[r].state = FREE
+	REACH(fault_waits_for_truncate, invalidate_lock.writer)
+	skip;
+#ifdef FREEZE
+end_fault:
+	atomic { read_free(invalidate_lock) -> invalidate_lock.readers++ };
 #else
-		iova[r].state = QUEUED
+	read_lock(invalidate_lock);
 #endif
+	atomic {
+		allocated[file_page(p, good)] = true;
+		dax_entry[file_page(p, good)] = true;
+		read_unlock(invalidate_lock)
 	}
 }
 
-/* retarget_region_unmap() */
-inline pin_unmap()
+/* Write back the pages that were not taken back */
+inline pin_write_back()
 {
-#ifndef BREAK_END_MUTEX
-	lock(pin[p].mutex);
-#endif
-	if
+	do
 	:: atomic {
-		pin[p].state == LIVE ->
-		dma_unmap()
-	   };
-#ifndef BREAK_END_FLUSH
-		flush(bits_of(r));
-#endif
-		pin[p].state = UNMAPPED
-	:: pin[p].state != LIVE
-	fi;
-#ifndef BREAK_END_MUTEX
-	unlock(pin[p].mutex);
-#endif
-	/* Write back the pages that were not taken back */
-	want_mutex
-	atomic {
-		!pin[p].mutex ->
-		got_mutex
-		for (i : 0 .. PAGES - 1) {
-			CHECK(memmap_freed,
-			      memmap || pin[p].marked[i] ||
-			      !writes_back(pin[p].state))
-		}
-		i = 0
-	}
-	want_mutex
-	atomic {
-		!pin[p].mutex ->
-		got_mutex
-		pin[p].state = DEAD
-	}
+		i < PAGES && !pin[p].mutex ->
+		if
+		:: !pin[p].marked[i] && pin[p].state == DETACHED ->
+			write_back(p, i)
+		:: else
+		fi;
+		i++
+	   }
+	:: atomic { i == PAGES -> i = 0; break }
+	od
 }
 
 /* leave_index() of dax_pin_end() */
@@ -900,13 +1303,14 @@ inline pin_leave_index()
 	d_step {
 		for (i : 0 .. PAGES - 1) {
 			CHECK_INV4(inv4_translation_at_leave,
-				   iova[r].owner != p + 1 ||
-				   (iova[r].pte[i] == NOTHING &&
-				    iova[r].tlb[i] == NOTHING));
+				   iova[r].owner != p + 1 || dead ||
+				   (!is_block(iova[r].pte[i]) &&
+				    !is_block(iova[r].tlb[i])));
 			pin[p].index[i] = false
 		}
 		CHECK_INV4(inv4_translation_at_leave,
-			   !dma_flying || dma_pin != p);
+			   !dma_flying || dma_pin != p ||
+			   !is_block(dma_frame));
 		i = 0;
 		write_unlock(rwsem)
 	}
@@ -914,11 +1318,19 @@ inline pin_leave_index()
 
 proctype pinner(byte p)
 {
-	byte first, good, i, r, a, b, round;
-	bool drain, pgmap;
+	byte first, good, i, j, r, a, b, round;
+	bool drain, pgmap, refused, applied, unmaps;
+	stop_variable
+#if FAULTS > 0
+	byte faults;
+#endif
 
 create:	/* dax_pin_create() */
 	atomic {
+		if
+		:: !bound -> goto out
+		:: else
+		fi;
 		registering[p] = true;
 		pin[p].state = REGISTERING;
 		pin[p].scratch = true;
@@ -929,6 +1341,7 @@ create:	/* dax_pin_create() */
 	}
 
 batch:	/* dax_pin_user_pages() for pages from first on */
+#if MUNMAPS > 0
 	atomic {
 		read_free(mmap_lock) ->
 		if
@@ -938,30 +1351,50 @@ batch:	/* dax_pin_user_pages() for pages from first on */
 			goto end
 		fi
 	}
-#if !defined(BREAK_REGISTER_AFTER_GUP) && !defined(BREAK_REGISTER_AFTER_DROP)
-	enter_index();
 #endif
-#ifdef BREAK_MUTEX_GUP
-	lock(pin[p].mutex);
-#endif
-	/* pin_frames() */
 	good = first;
+#ifdef BREAK_LOOK_UP_FIRST
+	look_up();
+#endif
+	enter_index();
+	/* pin_frames() */
 #ifndef BREAK_DAX_LOCK
 	dax_readers++;	/* dax_read_lock() */
 #endif
+#ifndef BREAK_LOOK_UP_FIRST
 	if
 	:: alive ->
 		look_up()
+	:: else ->
+		refused = true
+	fi;
+#endif
+#if defined(BREAK_MUTEX_FAULT) || defined(BREAK_DAX_LOCK_FAULT) || \
+    defined(BREAK_RWSEM_FAULT)
+	if
+	:: good == first && alive ->
+#ifdef BREAK_MUTEX_FAULT
+		lock(pin[p].mutex);
+#endif
+#ifdef BREAK_RWSEM_FAULT
+		write_lock(rwsem);
+#endif
+		fault();
+#ifdef BREAK_MUTEX_FAULT
+		unlock(pin[p].mutex);
+#endif
+#ifdef BREAK_RWSEM_FAULT
+		write_unlock(rwsem);
+#endif
 	:: else
 	fi;
+#endif
 	/* get_dev_pagemap(): cannot fail under dax_read_lock() */
 	if
 	:: good > first && !pgmap ->
 		atomic {
 			if
 			:: pgmap_killed ->
-				CHECK(memmap_freed, memmap);
-				refs = refs - (good - first);	/* never */
 				good = first			/* never */
 			:: else ->
 				pgmap_refs++;
@@ -970,29 +1403,15 @@ batch:	/* dax_pin_user_pages() for pages from first on */
 		}
 	:: else
 	fi;
-#ifdef BREAK_MUTEX_GUP
-	unlock(pin[p].mutex);
-#endif
 	/* retarget_region_add_frames() */
-	want_mutex
 	atomic {
 		!pin[p].mutex ->
-		got_mutex
 		CHECK(memmap_freed, good == first || memmap);
 		for (i : 0 .. PAGES - 1) {
 			pin[p].frame[i] = i < good
 		}
 		i = 0
 	}
-#ifdef BREAK_REGISTER_AFTER_GUP
-	enter_index();
-#endif
-#ifndef BREAK_KEEP_REFS
-	put_pages();
-#endif
-#ifdef BREAK_REGISTER_AFTER_DROP
-	enter_index();
-#endif
 #ifndef BREAK_DAX_LOCK
 	dax_readers--;
 #endif
@@ -1009,7 +1428,9 @@ batch:	/* dax_pin_user_pages() for pages from first on */
 #endif
 	:: else
 	fi;
+#if MUNMAPS > 0
 	read_unlock(mmap_lock);
+#endif
 #ifdef BREAK_PGMAP_REF
 	put_pgmap();
 #endif
@@ -1021,90 +1442,127 @@ batch:	/* dax_pin_user_pages() for pages from first on */
 end_register:	false
 	fi;
 	if
-	:: good == first ->
-		goto end
-	:: good > first && good < PAGES ->
+	:: good < PAGES ->
 		first = good;
-		goto batch
+		/* A page without an entry, in this batch or the next one */
+		if
+#if FAULTS > 0
+		:: atomic { !refused && faults < FAULTS -> faults++ };
+#else
+		:: !refused ->
+#endif
+#if MUNMAPS > 0
+			atomic {
+				read_free(mmap_lock) ->
+				if
+				:: vma ->
+					mmap_lock.readers++
+				:: else ->
+					goto end
+				fi
+			}
+#endif
+			fault();
+#if MUNMAPS > 0
+			read_unlock(mmap_lock);
+#endif
+			goto batch
+#if FAULTS > 0
+		:: faults == FAULTS ->
+			goto end
+#endif
+		/* The page is refused, the fault fails, or a signal comes */
+		:: goto end
+		fi
 	:: else
 	fi;
 
 	/* dax_pin_map_sgtable() */
-	lock_to_map(pin[p].mutex);
-#ifdef BREAK_RESTART
-	/* Start again, instead of mapping marked pages as scratch */
-	if
-	:: any_marked(p) ->
-		unlock_mapped(pin[p].mutex);
-		first = 0;
-		good = 0;
-		trim_index();
-		trim_marks();
-		goto batch
-	:: else
-	fi;
+	/* dma_map_sgtable(), which may fail; without the mutex */
+	device_lock();
+#ifdef BREAK_MAP_MUTEX
+	/* Reclaim, and the eviction of a file of the same pin */
+	lock(pin[p].mutex);
+	lock(pin[p].mutex);
 #endif
-	/* dma_map_sgtable(), which may fail */
 	if
 	:: true ->
-		unlock_mapped(pin[p].mutex);
+		device_unlock();
 		goto end
-	:: atomic { iova[0].state == FREE -> r = 0; iova[r].state = USED }
+	:: atomic {
+		iova[0].state == FREE ->
+		r = 0;
+		iova[r].state = USED;
+		pin[p].iova = r
+	   }
 #if IOVAS > 1
-	:: atomic { iova[1].state == FREE -> r = 1; iova[r].state = USED }
+	:: atomic {
+		iova[1].state == FREE ->
+		r = 1;
+		iova[r].state = USED;
+		pin[p].iova = r
+	   }
 #endif
 	fi;
+#ifdef BREAK_LIVE_EARLY
+	pin[p].state = LIVE;
+#endif
 	d_step {
 		CHECK(memmap_freed, memmap);
 		REACH(iova_used_again, iova[r].owner != 0)
 		iova[r].owner = p + 1;
 		iova[r].device = UNTOLD;
-		pin[p].iova = r;
 		for (i : 0 .. PAGES - 1) {
 			iova[r].pte[i] = block_of(file_page(p, i))
 		}
 		i = 0
 	}
+	if
+	:: true ->
+		/* Not one range of IOVAs */
+		dma_unmap(r);
+		flush(bits_of(r));
+		device_unlock();
+		goto end
+	:: true
+	fi;
+#ifdef BREAK_MARKS_FIRST
+	apply_marks();
+	skip;
+#endif
+#ifdef BREAK_LIVE_MUTEX
+	atomic { pin[p].state = LIVE; pin[p].mapped = true }
+#else
+	atomic {
+		!pin[p].mutex ->
+		pin[p].state = LIVE;
+		pin[p].mapped = true
+	}
+#endif
 #ifdef BREAK_TOLD
 	/* The device may write, and the write may fail */
 	iova[r].device = STOPPED;
 #endif
-#ifdef BREAK_NOFS
-	/* Reclaim, and the eviction of another file of the same pin */
-	lock(pin[p].mutex);
+#if !defined(BREAK_MARK) && !defined(BREAK_MARKS_FIRST)
+	apply_marks();
 #endif
-	if
-	:: true ->
-		/* Not one range of IOVAs */
-		dma_unmap();
-		flush(bits_of(r));
-		unlock_mapped(pin[p].mutex);
-		goto end
-	:: true
-	fi;
-	pin[p].state = LIVE;
-#ifndef BREAK_MARK
-	/* retarget_region_apply_marks() */
-	if
-	:: any_marked(p) ->
-		REACH(maps_marked_page, true)
-		d_step {
-			for (i : 0 .. PAGES - 1) {
-				if
-				:: pin[p].marked[i] ->
-					iova[r].pte[i] = scratch_of(p)
-				:: else
-				fi
-			}
-			i = 0
-		}
 #ifndef BREAK_MAP_FLUSH
+	if
+	:: applied ->
 		flush(bits_of(r))
-#endif
 	:: else
 	fi;
 #endif
-	unlock_mapped(pin[p].mutex);
+	applied = false;
+	device_unlock();
+#ifdef FAILURES
+	/* The mapping fails if a mark could not be applied, or a flush failed */
+	if
+	:: dead && failed ->
+		goto end
+	:: else
+	fi;
+#endif
 	put_pgmap();
 	atomic {
 		registering[p] = false;
@@ -1123,19 +1581,38 @@ end_live:	false
 end:	/* dax_pin_end() */
 	atomic {
 		registering[p] = false;
-		ending[p] = true
+		ending[p] = true;
+		REACH(end_after_unbind, !domain && pin[p].state == DETACHED)
 	}
-#ifdef BREAK_SCRATCH_EARLY
-	pin[p].scratch = false;
-#endif
 #ifdef BREAK_END_ORDER
 	pin_leave_index();
-	pin_unmap();
+#endif
+#ifdef BREAK_END_MUTEX
+	if
+	:: pin[p].mapped ->
+		dma_unmap(r);
+		flush(bits_of(r));
+		pin[p].mapped = false;
+		pin[p].state = DETACHED
+	:: else
+	fi;
+#endif
+	device_lock();
+	detach(p);
+	device_unlock();
+#ifdef BREAK_END_WRITE_BACK
+	pin_leave_index();
+	pin_write_back();
 #else
-	pin_unmap();
+	pin_write_back();
+#ifndef BREAK_END_ORDER
 	pin_leave_index();
 #endif
-	/* dax_pin_put() */
+#endif
+	device_lock();
+	unmap(p);
+	device_unlock();
+	/* retarget_region_release(), dax_pin_put() */
 	d_step {
 #ifdef BREAK_KEEP_REFS
 		refs = refs - good;
@@ -1153,6 +1630,10 @@ end:	/* dax_pin_end() */
 		first = 0;
 		good = 0;
 		r = 0;
+		refused = false;
+#if FAULTS > 0
+		faults = 0;
+#endif
 		round++
 	}
 	if
@@ -1160,11 +1641,14 @@ end:	/* dax_pin_end() */
 		goto create
 	:: else
 	fi;
+#if UNBINDS == 0
 	/* The driver may be unbound now */
 	d_step {
 		consumers--;
 		domain = consumers > 0
-	}
+	};
+#endif
+out:	skip
 }
 
 /*
@@ -1180,31 +1664,33 @@ end:	do
 	   }
 	:: atomic {
 		iova[r].tlb[i] != NOTHING && iova[r].device != UNTOLD &&
-		!dma_flying && !dma_done ->
+		!dma_flying && !dma_done && !dead ->
 		dma_flying = true;
 		dma_iova = r;
 		dma_page = i;
 		dma_pin = iova[r].owner - 1;
-		dma_frame = iova[r].tlb[i]
+		dma_frame = iova[r].tlb[i];
+		CHECK(scratch_of_another,
+		      is_block(dma_frame) || dma_frame == scratch_of(dma_pin));
+		CHECK(inv3_scratch_without_hook,
+		      is_block(dma_frame) || iova[r].device == STOPPED ||
+		      pin[dma_pin].hooked[i])
 	   }
 	:: atomic {
 		dma_flying && dma_iova == r && dma_page == i ->
 		if
 		:: is_block(dma_frame) ->
-			REACH(writes_block, true)
 			CHECK(inv3_page_of_another,
 			      dma_frame ==
 			      block_of(file_page(dma_pin, dma_page)));
 			CHECK(inv1_removed_memory, memmap);
 			CHECK(inv1_freed_block, pin[dma_pin].mine[dma_page]);
-			CHECK(inv1_after_hook, !pin[dma_pin].taken[dma_page])
+			CHECK(inv1_after_hook, !pin[dma_pin].taken[dma_page]);
+			dirty[dma_frame - block_of(0)] =
+				!leaving[dma_frame - block_of(0)]
 		:: else ->
 			REACH(writes_scratch, true)
-			CHECK(scratch_of_another,
-			      dma_frame == scratch_of(dma_pin));
-			CHECK(scratch_freed, pin[dma_pin].scratch);
-			CHECK(inv3_scratch_without_hook,
-			      pin[dma_pin].hooked[dma_page])
+			CHECK_INV4(scratch_freed, pin[dma_pin].scratch)
 		fi;
 		dma_flying = false;
 		dma_old = false;
@@ -1267,6 +1753,12 @@ init {
 #if REMOVALS > 0
 		run removal();
 #endif
+#if FSYNCS > 0
+		run fsync();
+#endif
+#if UNBINDS > 0
+		run unbind();
+#endif
 #if MUNMAPS > 0
 		run munmap();
 #endif
@@ -1288,6 +1780,12 @@ ltl revoke_ends { [] (revoking -> <> !revoking) }
 #endif
 #if REMOVALS > 0
 ltl removal_ends { [] (removing -> <> !removing) }
+#endif
+#if FSYNCS > 0
+ltl fsync_ends { [] (syncing -> <> !syncing) }
+#endif
+#if UNBINDS > 0
+ltl unbind_ends { [] (unbinding -> <> !unbinding) }
 #endif
 ltl register_ends { [] (registering[0] -> <> !registering[0]) }
 ltl end_ends { [] (ending[0] -> <> !ending[0]) }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Check the model of DAX retarget. See usage() below.
+# Check the models of DAX retarget. See usage() below.
 set -euo pipefail
 
 usage()
@@ -9,9 +9,10 @@ usage()
 	cat << 'END'
 Usage: run.sh [--long] [REGEX]
 
-Checks the model of DAX retarget, dax_retarget.pml, with spin. TAP on stdout:
+Checks the models of DAX retarget, dax_retarget.pml and large_entries.pml, with
+spin. TAP on stdout:
 
-  holds ...    the model with all its steps, all states within some bounds: no
+  holds ...    a model with all its steps, all states within some bounds: no
                check fails, no task waits for ever
   ends ...     an operation that begins ends, however tasks are scheduled (weak
                fairness)
@@ -20,8 +21,8 @@ Checks the model of DAX retarget, dax_retarget.pml, with spin. TAP on stdout:
   limit ...    a known property of the protocol that is not an error
 
   --long       wider bounds as well: some minutes and 2 GB of memory more
-  REGEX        only tests whose names match, without "reached: all of the model",
-               which needs the results of the others
+  REGEX        only tests whose names match, without "reached: all of ...", which
+               needs the results of the others
 
 Exits with 0 if all tests pass.
 END
@@ -44,15 +45,21 @@ for tool in spin gcc; do
 	exit 2
 done
 
-model=$(cd "$(dirname "$0")" && pwd)/dax_retarget.pml
+models=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-cp "$model" .
+cp "$models"/*.pml .
 
-# Tasks whose lines must all be reached. Not removal: its copy of hook() has lines
-# for blocks that stay in a file, and removal lets no block stay.
-tasks="truncate revoke pinner munmap entry flush_queue"
+# The model that is checked, and its tasks whose lines must all be reached. Not
+# removal: its copy of hook() has lines for blocks that stay in a file, and removal
+# lets no block stay.
+of()	# MODEL TASK...
+{
+	model=$1
+	shift
+	tasks=$*
+}
 
 number=0 failed=0
 begin()	# NAME
@@ -82,7 +89,7 @@ build()	# MACROS GCC-OPTION...
 	read -ra macros <<< "$1"
 	shift
 	rm -f pan pan.* ./*.trail
-	spin "${macros[@]}" -a dax_retarget.pml > log 2>&1 &&
+	spin "${macros[@]}" -a "$model.pml" > log 2>&1 &&
 		gcc -w -DMEMLIM=3500 -DCOLLAPSE "$@" -o pan pan.c > log 2>&1
 }
 
@@ -108,6 +115,15 @@ trail()
 	sed -n 's/^pan:1:.*at depth \([0-9]*\)).*/\1/p' log
 }
 
+# Source lines that the macros leave in the model
+lines()	# MACROS
+{
+	local -a macros
+	read -ra macros <<< "$1"
+	gcc -E -x c "${macros[@]}" "$model.pml" |
+		awk '/^# / { n = $2; next } { if (NF) print n; n++ }' | sort -u
+}
+
 # Source lines that were not reached, except the ends of endless tasks
 unreached()
 {
@@ -118,10 +134,10 @@ unreached()
 	     }' log
 }
 
-holds()	# NAME MACROS
+holds()	# NAME MACROS [GCC-OPTION], which pays where there are many states
 {
 	begin "holds $1" || return 0
-	build "$2" -O2 -DSAFETY -DNOCLAIM || { fail "cannot be built"; return; }
+	build "$2" "${3--O0}" -DSAFETY -DNOCLAIM || { fail "cannot be built"; return; }
 	check -m100000
 	if ! complete; then
 		fail "the model is wrong, or was not seen as a whole"
@@ -129,29 +145,30 @@ holds()	# NAME MACROS
 	fi
 	pass
 	echo "# states $(states)"
-	unreached | sort -u > "unreached-$number"
+	lines "$2" > present
 	for task in $tasks; do
-		if grep -q "^unreached in proctype $task$" log; then
-			echo $task
-		fi
-	done > "tasks-$number"
+		grep -q "^unreached in proctype $task$" log || continue
+		unreached | awk -v task="$task" '$1 == task { print $2 }' |
+			sort -u > left
+		# Not reached now, and reached now
+		cat left >> "$model-$task-left"
+		comm -23 present left >> "$model-$task-reached"
+	done
 }
 
 # Each line of the tasks is reached within some of the bounds above
 all_reached()
 {
-	local task files line left=
-	[ -z "$wanted" ] && begin "reached: all of the model" || return 0
+	local task line left=
+	[ -z "$wanted" ] && begin "reached: all of $model" || return 0
 	for task in $tasks; do
-		files=$(grep -lx $task tasks-* 2> /dev/null | sed 's/tasks/unreached/') || true
-		if [ -z "$files" ]; then
+		if [ ! -e "$model-$task-left" ]; then
 			left+=" all of $task"
 			continue
 		fi
-		# shellcheck disable=SC2086 # several files
-		for line in $(cat $files | awk -v task=$task -v n="$(wc -w <<< "$files")" \
-				'$1 == task && ++seen[$2] == n { print $2 }'); do
-			sed -n "${line}p" dax_retarget.pml | grep -q '/\* never \*/' ||
+		for line in $(sort -u "$model-$task-left" |
+				comm -23 - <(sort -u "$model-$task-reached")); do
+			sed -n "${line}p" "$model.pml" | grep -q '/\* never \*/' ||
 				left+=" $task:$line"
 		done
 	done
@@ -166,7 +183,7 @@ ends()	# NAME MACROS FORMULA...
 	for formula; do
 		begin "ends $formula: $of" || continue
 		if [ -z "$built" ]; then
-			build "-DLIVENESS $defines" -O2 -DNFAIR=3 ||
+			build "-DLIVENESS $defines" -O0 -DNFAIR=3 ||
 				{ fail "cannot be built"; continue; }
 			built=yes
 		fi
@@ -199,7 +216,8 @@ violates()	# NAME MACROS ERROR
 broken()	# STEP MACROS ERROR
 {
 	local name="broken BREAK_$1"
-	[[ $2 != *NO_INV4* ]] || name+=", invariant 4 not checked"
+	[[ $2 != *NO_INV* ]] || name+=", invariant $(grep -o 'NO_INV.' <<< "$2" |
+		sed 's/NO_INV//' | paste -sd ,) not checked"
 	violates "$name" "-DBREAK_${1// / -D} $2" "$3"
 }
 
@@ -230,102 +248,160 @@ never_ends()	# NAME MACROS FORMULA
 	fi
 }
 
-holds "three hooks" "-DREVOKES=1 -DREMOVALS=1 -DMUNMAPS=0"
-holds "truncation, removal, munmap" "-DREMOVALS=1"
-holds "two pins in a row, truncation, revocation, munmap" "-DROUNDS=2 -DREVOKES=1"
-holds "two pages, two truncations, munmap" "-DPAGES=2 -DTRUNCATES=2"
-holds "two pins at once, one IOVA, truncation" "-DPINS=2 -DMUNMAPS=0"
-holds "the device writes for ever" "-DENDLESS_DEVICE"
-if $long; then
-	holds "three hooks, munmap" "-DREVOKES=1 -DREMOVALS=1"
-	holds "two pages, truncation, revocation, munmap" "-DPAGES=2 -DREVOKES=1"
-	holds "two pins at once, two IOVAs, truncation" "-DPINS=2 -DIOVAS=2 -DMUNMAPS=0"
-	holds "two pins of different pages at once, truncation" \
-		"-DPINS=2 -DMUNMAPS=0 -DSTRIDE=1 -DFILE_PAGES=2"
-	holds "two pins at once, one IOVA, truncation, munmap" "-DPINS=2"
-fi
-
-ends "though the user never goes on" "" truncate_ends end_ends
-ends "the user goes on" "-DSTALLS=0" register_ends
-ends "two hooks" "-DREVOKES=1 -DTRUNCATES=1 -DMUNMAPS=0 -DSTALLS=0" revoke_ends truncate_ends
-ends "the user goes on" "-DREMOVALS=1 -DTRUNCATES=0 -DSTALLS=0" removal_ends
-ends "the device writes for ever" "-DENDLESS_DEVICE" truncate_ends end_ends
-ends "punched for ever" "-DSTEADY -DMUNMAPS=0 -DSTALLS=0" register_ends end_ends truncate_ends
-
 reached()	# EVENT MACROS
 {
 	violates "reached: $1" "-DREACHED=$1 $2" "(" "an example"
 }
 
+of dax_retarget truncate revoke fsync unbind pinner munmap entry flush_queue
+
+holds "three hooks" "-DREVOKES=1 -DREMOVALS=1" -O2
+holds "truncation, munmap" "-DMUNMAPS=1"
+holds "truncation, removal, fsync" "-DREMOVALS=1 -DFSYNCS=1" -O2
+holds "truncation, unbinding" "-DUNBINDS=1"
+holds "two pins in a row, two truncations" "-DROUNDS=2 -DTRUNCATES=2"
+holds "two pages, two truncations" "-DPAGES=2 -DTRUNCATES=2"
+holds "two pins at once, one IOVA, truncation" "-DPINS=2" -O2
+holds "truncation, removal, the IOMMU fails" "-DREMOVALS=1 -DFAILURES"
+holds "truncation, unbinding, the IOMMU fails" "-DUNBINDS=1 -DFAILURES"
+holds "truncation, removal, the file system is frozen" "-DREMOVALS=1 -DFREEZE"
+holds "the device writes for ever" "-DENDLESS_DEVICE"
+if $long; then
+	holds "three hooks, munmap" "-DREVOKES=1 -DREMOVALS=1 -DMUNMAPS=1" -O2
+	holds "truncation, revocation, fsync" "-DREVOKES=1 -DFSYNCS=1" -O2
+	holds "truncation, revocation, unbinding" "-DREVOKES=1 -DUNBINDS=1" -O2
+	holds "truncation, revocation, the IOMMU fails" \
+		"-DREVOKES=1 -DFAILURES" -O2
+	holds "truncation, removal, unbinding" "-DREMOVALS=1 -DUNBINDS=1" -O2
+	holds "two pins in a row, truncation, revocation" \
+		"-DROUNDS=2 -DREVOKES=1" -O2
+	holds "two pages, truncation, revocation" "-DPAGES=2 -DREVOKES=1" -O2
+	holds "two pages, truncation, fsync, unbinding" \
+		"-DPAGES=2 -DFSYNCS=1 -DUNBINDS=1" -O2
+	holds "two pins at once, two IOVAs, truncation" "-DPINS=2 -DIOVAS=2" -O2
+	holds "two pins of different pages at once, truncation" \
+		"-DPINS=2 -DSTRIDE=1 -DFILE_PAGES=2" -O2
+fi
+
+ends "though the user never goes on" "" truncate_ends end_ends
+ends "the user goes on" "-DSTALLS=0 -DFSYNCS=1" register_ends fsync_ends
+ends "two hooks" "-DREVOKES=1 -DTRUNCATES=1 -DSTALLS=0" revoke_ends
+ends "the user goes on" "-DREMOVALS=1 -DTRUNCATES=0 -DSTALLS=0" removal_ends
+ends "the user goes on" "-DUNBINDS=1 -DSTALLS=0" unbind_ends
+ends "the device writes for ever" "-DENDLESS_DEVICE" truncate_ends end_ends
+ends "punched for ever" "-DSTEADY -DFAULTS=2 -DSTALLS=0" \
+	register_ends end_ends truncate_ends
+
 all_reached
-reached writes_block ""
+# Events that no counterexample below has on its way
 reached writes_scratch ""
 reached flush_waits_for_write ""
-reached marks_while_registering ""
-reached maps_marked_page ""
-reached second_hook_before_flush "-DREMOVALS=1 -DMUNMAPS=0"
-reached hook_meets_unmapped ""
-reached hook_meets_dead ""
+reached applies_mark_twice ""
+reached hook_skips_flush "-DREVOKES=1"
+reached live_between_passes ""
 reached iova_used_again "-DROUNDS=2"
-reached translation_after_unmap ""
-reached fault_waits_for_truncate "-DPAGES=2"
-reached truncate_waits_for_pages ""
-reached trims_marked_page "-DPAGES=2"
-reached removal_takes_page "-DREMOVALS=1 -DMUNMAPS=0"
+reached fault_waits_for_truncate ""
+reached removal_takes_page "-DREMOVALS=1"
+reached unbind_unmaps "-DUNBINDS=1"
+reached end_after_unbind "-DUNBINDS=1"
 
-# The marks on pages that are being registered
+# The marks on pages that are being registered, and mapping
 broken MARK "" inv1_after_hook
 broken PENDING_MARK "" inv1_after_hook
+broken PASS_MARK "" inv9_after_hook
+broken PASS_MARK -DNO_INV9 inv1_after_hook
+broken LIVE_EARLY "" inv6_replace_failed
+broken LIVE_EARLY "-DNO_INV6 -DNO_INV9" inv1_after_hook
+broken "LIVE_MUTEX BREAK_APPLY_MUTEX" "" inv1_after_hook
+broken MARKS_FIRST "" inv1_after_hook
+broken TOLD "" inv1_
+broken MAP_FLUSH "" inv1_after_hook
+broken MAP_MUTEX "" "invalid end state"
+broken IDEMPOTENT "" inv6_replace_failed
 # The flush
 broken FLUSH "" inv1_after_hook
 broken FLUSH_FIRST "" inv1_after_hook
-broken SECOND_HOOK "-DREMOVALS=1 -DMUNMAPS=0" inv1_after_hook
-broken MAP_FLUSH "" inv1_after_hook
 broken DRAIN "" inv4_translation_at_leave
 broken DRAIN -DNO_INV4 inv1_
+broken SKIP_FLUSH "-DREVOKES=1" inv1_after_hook
+broken SKIP_ORDER "-DREVOKES=1" inv1_after_hook
+broken SKIP_COUNT "-DREVOKES=1" inv1_after_hook
+# The hook
+broken REPLACE "" inv2_translation_fault
+broken RANGE "-DPAGES=2" inv3_scratch_without_hook
+broken WINDOWS "-DPAGES=2" inv1_freed_block
+broken WRITE_BACK_FIRST "" inv9_after_hook
+broken MARK_FIRST "-DFSYNCS=1" inv9_fsync
+broken LIVE_MARK "-DREMOVALS=1" memmap_freed
 # The end
 broken END_ORDER "" inv4_translation_at_leave
 broken END_ORDER -DNO_INV4 inv1_
 broken END_FLUSH "" inv4_translation_at_leave
 broken END_FLUSH -DNO_INV4 inv1_
+broken END_STATE "" inv1_after_hook
+broken END_WRITE_BACK "-DFSYNCS=1" inv9_fsync
 broken END_MUTEX "" inv6_replace_failed
 broken SCRATCH_EARLY "" scratch_freed
 broken HOOK_RWSEM "" domain_freed
-broken IOVA_EARLY "-DPINS=2 -DTRUNCATES=0 -DMUNMAPS=0 -DSTRIDE=1 -DFILE_PAGES=2" \
-	inv3_page_of_another
+broken IOVA_EARLY "-DPINS=2 -DTRUNCATES=0" scratch_of_another
+# The device goes
+broken UNBIND_WAIT "-DUNBINDS=1" domain_freed
+broken HOOK_SRCU "-DUNBINDS=1" domain_freed
+broken END_DEVICE "-DUNBINDS=1 -DTRUNCATES=0" domain_freed
+# The IOMMU fails
+broken STOP "-DFAILURES" inv4_translation_at_leave
+broken STOP "-DFAILURES -DNO_INV4" inv1_
+broken STOP_LATE "-DFAILURES -DREMOVALS=1" inv1_
+broken STOP_DRAIN "-DFAILURES -DNO_INV4" inv1_
 # Registration
-broken REGISTER_AFTER_DROP "" inv4_unknown_at_drop
-broken REGISTER_AFTER_DROP -DNO_INV4 inv1_
-broken REGISTER_AFTER_GUP "" inv1_
+broken INDEX_LOCK "" inv1_freed_block
+broken LOOK_UP_FIRST "" inv1_
 broken KEEP_REFS "" "invalid end state"
-broken MUTEX_GUP "" "invalid end state"
-broken TRIM_MARKS "-DPAGES=2" inv3_scratch_without_hook
-broken TRIM_ORDER "-DPAGES=2" inv3_scratch_without_hook
-never_ends "broken BREAK_RESTART" \
-	"-DBREAK_RESTART -DSTEADY -DMUNMAPS=0 -DSTALLS=0" register_ends
-# Mapping
-broken MAP_MUTEX "" inv1_after_hook
-broken NOFS "" "invalid end state"
-broken TOLD "" inv1_
-# The hook
-broken REPLACE "" inv2_translation_fault
-broken RANGE "-DPAGES=2" inv3_scratch_without_hook
-broken WINDOWS "-DPAGES=2" inv1_freed_block
-broken LIVE_MARK "-DREVOKES=1 -DMUNMAPS=0" inv6_replace_failed
+broken MUTEX_FAULT "-DTRUNCATES=2" "invalid end state"
+broken RWSEM_FAULT "-DTRUNCATES=2" "invalid end state"
+broken DAX_LOCK_FAULT "-DTRUNCATES=2 -DREMOVALS=1 -DFREEZE" "invalid end state"
+broken TRIM_MARKS "" inv3_scratch_without_hook
+broken TRIM_ORDER "-DTRUNCATES=2" inv3_scratch_without_hook
 # Removal of the memory
-broken REMOVE "-DREMOVALS=1 -DMUNMAPS=0" inv1_removed_memory
-broken PGMAP_REF "-DREMOVALS=1 -DMUNMAPS=0" memmap_freed
-broken DAX_LOCK "-DREMOVALS=1 -DMUNMAPS=0" memmap_freed
-broken UNMAPPED_MARK "-DREMOVALS=1 -DMUNMAPS=0" memmap_freed
+broken REMOVE "-DREMOVALS=1" inv1_removed_memory
+broken PGMAP_REF "-DREMOVALS=1" memmap_freed
+broken DETACHED_MARK "-DREMOVALS=1" memmap_freed
 # The file system
 broken FAULTS "" inv1_freed_block
 broken LATE_HOOK "" inv1_freed_block
-broken WAIT_LOCKED "-DPAGES=2" "invalid end state"
-broken "LATE_ZAP BREAK_INDEX_LOCK" "" inv1_freed_block
+broken LATE_ENTRY "" inv1_freed_block
 
-made_up_for LATE_ZAP ""
-made_up_for INDEX_LOCK ""
+made_up_for LIVE_MUTEX ""
+made_up_for DAX_LOCK "-DREMOVALS=1"
 never_ends "limit removal waits for the user of a registration" "-DREMOVALS=1" removal_ends
+never_ends "limit a registration that is punched for ever has to give up" \
+	"-DSTEADY -DSTALLS=0" register_ends
+violates "limit blocks that are said to be freed, and are not" \
+	"-DFREE_FAILS -DFSYNCS=1" inv9_fsync
+
+of large_entries hook pinner hardware
+
+holds "large entries, two hooks" ""
+if $long; then
+	holds "large entries, three hooks" "-DHOOKS=3" -O2
+fi
+all_reached
+reached splits_under_another ""
+reached whole_meets_table ""
+reached skips_flush ""
+reached live_between_passes ""
+reached partly_marked ""
+
+broken ROUND "" inv1_after_hook
+broken WHOLE "" inv3_scratch_without_hook
+broken FILL "" inv2_translation_fault
+broken SPLIT_MARK "" inv6_replace_failed
+broken SPLIT_RANGE "" inv6_replace_failed
+broken BATCH "" inv6_replace_failed
+
+made_up_for SPLIT_FLUSH ""
+violates "limit translations of two sizes differ for a moment" \
+	"-DREACHED=sizes_differ" "(" "an example"
 
 echo "1..$number"
 [ $failed = 0 ]
