@@ -93,7 +93,7 @@ void dax_event_place_init(struct dax_event_place *place,
 static void describe(struct dax_event *event, struct dax_pin *pin)
 {
 	event->pin = pin->id;
-	event->stats = pin->region.stats;
+	event->device = pin->region.device;
 	strscpy(event->consumer, pin->consumer);
 	event->owner = get_pid(pin->owner);
 	event->owner_start = pin->owner_start;

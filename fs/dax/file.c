@@ -1,35 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: files that have pins
+ * DAX retarget: the table of files that have pins
  *
- * A file is looked up by a hash of its address_space. AS_DAX_PINNED in the
- * mapping is set exactly while the file is in the table. A file without pins
- * pays for the test of that bit, and for nothing else.
+ * The files are looked up by a hash of their address_space, and listed by their
+ * file system. AS_DAX_PINNED in the mapping is set exactly while the file is in
+ * the table. A file without pins pays for the test of that bit, and for nothing
+ * else; a file with pins does not pay for the pins of other files.
  */
 
 #include <linux/atomic.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
-#include <linux/hashtable.h>
+#include <linux/init.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate.h>
+#include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
 #include "internal.h"
 
-/* Protects the table, the removal from it, and dax_pinned_file.mapping */
-static DEFINE_SPINLOCK(files_lock);
-static DEFINE_HASHTABLE(files, 10);
+/**
+ * struct dax_pinned_super - a file system that has files with pins
+ * @sb: the file system; not followed
+ * @files: struct dax_pinned_file, in order of their numbers
+ * @link: in the list of all
+ */
+struct dax_pinned_super {
+	struct super_block *sb;
+	struct list_head files;
+	struct list_head link;
+};
 
-static struct dax_pinned_file *find_locked(struct address_space *mapping)
+static const struct rhashtable_params params = {
+	.key_len	= sizeof(struct address_space *),
+	.key_offset	= offsetof(struct dax_pinned_file, mapping),
+	.head_offset	= offsetof(struct dax_pinned_file, node),
+	.automatic_shrinking = true,
+};
+
+static struct rhashtable files;		/* readers take no lock */
+/* Protects changes of the table, the lists, and dax_pinned_file.mapping */
+static DEFINE_SPINLOCK(files_lock);
+static LIST_HEAD(supers);
+static u64 last_number;
+
+static struct dax_pinned_super *find_super(struct super_block *sb)
 {
-	struct dax_pinned_file *file;
+	struct dax_pinned_super *super;
 
 	lockdep_assert_held(&files_lock);
-	hash_for_each_possible(files, file, hash, (unsigned long)mapping)
-		if (file->mapping == mapping)
-			return file;
+	list_for_each_entry(super, &supers, link)
+		if (super->sb == sb)
+			return super;
 	return NULL;
 }
 
@@ -44,12 +67,52 @@ struct dax_pinned_file *dax_pinned_file_get(struct address_space *mapping)
 {
 	struct dax_pinned_file *file;
 
-	spin_lock(&files_lock);
-	file = find_locked(mapping);
-	if (file)
-		refcount_inc(&file->refs);
-	spin_unlock(&files_lock);
+	rcu_read_lock();
+	file = rhashtable_lookup(&files, &mapping, params);
+	if (file && !refcount_inc_not_zero(&file->refs))
+		file = NULL;
+	rcu_read_unlock();
 	return file;
+}
+
+/* Enter @new in the table, and in the list of its file system, which may be @super */
+static int insert(struct dax_pinned_file *new, struct dax_pinned_super **super)
+{
+	struct super_block *sb = new->mapping->host->i_sb;
+	int ret;
+
+	lockdep_assert_held(&files_lock);
+	ret = rhashtable_insert_fast(&files, &new->node, params);
+	if (ret)
+		return ret;
+	new->number = ++last_number;
+	new->super = find_super(sb);
+	if (!new->super) {
+		new->super = *super;
+		*super = NULL;
+		new->super->sb = sb;
+		INIT_LIST_HEAD(&new->super->files);
+		list_add_tail(&new->super->link, &supers);
+	}
+	list_add_tail(&new->link, &new->super->files);
+	set_bit(AS_DAX_PINNED, &new->mapping->flags);
+	retarget_stat_add(RETARGET_STAT_FILES, 1);
+	return 0;
+}
+
+/* Take @file out of the table and of the list of its file system */
+static void remove(struct dax_pinned_file *file)
+{
+	struct dax_pinned_super *super = file->super;
+
+	lockdep_assert_held(&files_lock);
+	rhashtable_remove_fast(&files, &file->node, params);
+	list_del(&file->link);
+	file->super = NULL;
+	if (list_empty(&super->files)) {
+		list_del(&super->link);
+		kfree(super);
+	}
 }
 
 /**
@@ -62,6 +125,7 @@ struct dax_pinned_file *dax_pinned_file_get(struct address_space *mapping)
  */
 struct dax_pinned_file *dax_pinned_file_make(struct address_space *mapping)
 {
+	struct dax_pinned_super *super;
 	struct dax_pinned_file *file, *new;
 
 	file = dax_pinned_file_get(mapping);
@@ -69,28 +133,27 @@ struct dax_pinned_file *dax_pinned_file_make(struct address_space *mapping)
 		return file;
 
 	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
-	if (!new)
-		return NULL;
+	super = kzalloc(sizeof(*super), GFP_KERNEL_ACCOUNT);
+	if (!new || !super)
+		goto out;
 	init_rwsem(&new->rwsem);
 	retarget_lock_in_reclaim(&new->rwsem);
-	new->ranges = RB_ROOT_CACHED;
+	new->clean = RB_ROOT_CACHED;
+	new->written = RB_ROOT_CACHED;
 	refcount_set(&new->refs, 1);
 	new->mapping = mapping;
 	new->dev = mapping->host->i_sb->s_dev;
 	new->ino = mapping->host->i_ino;
 
+	/* A file in the table loses its last reference under the lock only */
 	spin_lock(&files_lock);
-	file = find_locked(mapping);
-	if (file) {
-		refcount_inc(&file->refs);
-	} else {
-		hash_add(files, &new->hash, (unsigned long)mapping);
-		set_bit(AS_DAX_PINNED, &mapping->flags);
-		retarget_stat_add(RETARGET_STAT_FILES, 1);
+	file = dax_pinned_file_get(mapping);
+	if (!file && !insert(new, &super))
 		swap(file, new);
-	}
 	spin_unlock(&files_lock);
+out:
 	kfree(new);
+	kfree(super);
 	return file;
 }
 
@@ -119,17 +182,18 @@ void dax_pinned_file_put(struct dax_pinned_file *file)
 {
 	bool last;
 
+	if (refcount_dec_not_one(&file->refs))
+		return;
 	spin_lock(&files_lock);
 	last = refcount_dec_and_test(&file->refs);
-	if (last) {
-		hash_del(&file->hash);
-		if (file->mapping)
-			unpin_mapping(file->mapping);
+	if (last && file->mapping) {
+		remove(file);
+		unpin_mapping(file->mapping);
 	}
 	spin_unlock(&files_lock);
 	if (last) {
 		retarget_stat_add(RETARGET_STAT_FILES, -1);
-		kfree(file);
+		kfree_rcu(file, rcu);
 	}
 }
 
@@ -146,12 +210,15 @@ void dax_pinned_file_detach(struct address_space *mapping)
 	struct dax_pinned_file *file;
 
 	spin_lock(&files_lock);
-	file = find_locked(mapping);
+	file = dax_pinned_file_get(mapping);
 	if (file) {
+		remove(file);
 		file->mapping = NULL;
 		clear_bit(AS_DAX_PINNED, &mapping->flags);
 	}
 	spin_unlock(&files_lock);
+	if (file)
+		dax_pinned_file_put(file);
 }
 
 /**
@@ -160,7 +227,7 @@ void dax_pinned_file_detach(struct address_space *mapping)
  * @buf: memory for the name
  * @size: of @buf
  * @path: gets the name, from the root of the file system, or %NULL if no known
- *	  name fits
+ *	  name fits; may be %NULL
  *
  * Takes no reference to the inode or to a dentry: a pin does not keep its file
  * system mounted, and a reader of the pin must not keep it mounted for a moment.
@@ -174,6 +241,8 @@ bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
 	struct dentry *alias = NULL;
 	bool known;
 
+	if (!path)
+		return READ_ONCE(file->mapping);
 	*path = NULL;
 	rcu_read_lock();
 	spin_lock(&files_lock);
@@ -189,30 +258,6 @@ bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
 	return known;
 }
 
-static bool is_of_locked(struct dax_pinned_file *file, struct super_block *sb)
-{
-	lockdep_assert_held(&files_lock);
-	return file->mapping && file->mapping->host->i_sb == sb;
-}
-
-/**
- * dax_pinned_file_is_of - is a file on a file system, and its inode in memory?
- * @file: the file
- * @sb: the file system
- *
- * Context: any but interrupts
- * Return: true if so
- */
-bool dax_pinned_file_is_of(struct dax_pinned_file *file, struct super_block *sb)
-{
-	bool is_of;
-
-	spin_lock(&files_lock);
-	is_of = is_of_locked(file, sb);
-	spin_unlock(&files_lock);
-	return is_of;
-}
-
 /**
  * dax_pinned_files_write_to - does a file of a file system have write pins?
  * @sb: the file system
@@ -222,48 +267,84 @@ bool dax_pinned_file_is_of(struct dax_pinned_file *file, struct super_block *sb)
  */
 bool dax_pinned_files_write_to(struct super_block *sb)
 {
+	struct dax_pinned_super *super;
 	struct dax_pinned_file *file;
 	bool found = false;
-	int bucket;
 
 	spin_lock(&files_lock);
-	hash_for_each(files, bucket, file, hash) {
-		found = is_of_locked(file, sb) &&
-			atomic_long_read(&file->nr_writable);
-		if (found)
-			break;
+	super = find_super(sb);
+	if (super) {
+		list_for_each_entry(file, &super->files, link) {
+			found = atomic_long_read(&file->nr_writable);
+			if (found)
+				break;
+		}
 	}
 	spin_unlock(&files_lock);
 	return found;
 }
 
+/*
+ * The next file of @sb behind @file, which has number @number, up to number @last;
+ * with a reference
+ */
+static struct dax_pinned_file *next_file(struct super_block *sb,
+					 struct dax_pinned_file *file,
+					 u64 number, u64 last)
+{
+	struct dax_pinned_super *super;
+	struct dax_pinned_file *next;
+
+	lockdep_assert_held(&files_lock);
+	super = find_super(sb);
+	if (!super)
+		return NULL;
+	/* @file may have left the list meanwhile, and the list is in order */
+	next = file && file->super ? file : NULL;
+	next = list_prepare_entry(next, &super->files, link);
+	list_for_each_entry_continue(next, &super->files, link)
+		if (next->number > number)
+			break;
+	if (list_entry_is_head(next, &super->files, link) ||
+	    next->number > last)
+		return NULL;
+	refcount_inc(&next->refs);
+	return next;
+}
+
 /**
- * dax_pinned_files_visit - look at each file that has pins
+ * dax_pinned_files_visit - look at each file with pins of a file system
+ * @sb: the file system
  * @visit: called for each file, with a reference
- * @arg: for @visit
  *
- * The reference keeps the file in the table, so the iteration stays valid while
- * the lock is not held.
+ * Leaves out files that get their first pin meanwhile: the walk ends, whatever is
+ * pinned beside it.
  *
  * Context: as @visit
  */
-void dax_pinned_files_visit(void (*visit)(struct dax_pinned_file *file,
-					  void *arg), void *arg)
+void dax_pinned_files_visit(struct super_block *sb,
+			    void (*visit)(struct dax_pinned_file *file))
 {
-	struct dax_pinned_file *file, *before = NULL;
-	int bucket;
+	struct dax_pinned_file *file = NULL, *next;
+	u64 number = 0, last = 0;
 
-	spin_lock(&files_lock);
-	hash_for_each(files, bucket, file, hash) {
-		refcount_inc(&file->refs);
-		spin_unlock(&files_lock);
-		if (before)
-			dax_pinned_file_put(before);
-		before = file;
-		visit(file, arg);
+	for (;;) {
 		spin_lock(&files_lock);
+		last = last ?: last_number;
+		next = next_file(sb, file, number, last);
+		spin_unlock(&files_lock);
+		if (file)
+			dax_pinned_file_put(file);
+		if (!next)
+			return;
+		file = next;
+		number = file->number;
+		visit(file);
 	}
-	spin_unlock(&files_lock);
-	if (before)
-		dax_pinned_file_put(before);
 }
+
+static int __init dax_pinned_file_init(void)
+{
+	return rhashtable_init(&files, &params);
+}
+subsys_initcall(dax_pinned_file_init);

@@ -7,7 +7,8 @@
  *
  *   netlink.c, netlink_event.c   administration
  *   revoke.c
- *   hooks.c, frames.c, unbind.c, sync.c     file systems, the mm, the device core
+ *   frames.c, sync.c, bind.c     the mm, file systems, the IOMMU core
+ *   hooks.c                      file systems, the mm
  *   register.c, pin.c            consumers
  *   event.c, table.c, range.c    events, the table of pins, the index
  *   file.c
@@ -17,8 +18,15 @@
  *   mmap_lock > invalidate_lock > dax_pinned_file.rwsem > retarget_region.mutex
  *     > locks of the DMA API and the IOMMU driver
  *
+ * retarget_device.rwsem is taken before a region's mutex, by the steps of a region's
+ * life. No hook takes it.
+ *
  * A hook may run in reclaim (eviction of an inode). So no code allocates under
- * rwsem, and code that allocates under a region's mutex uses memalloc_nofs.
+ * the rwsem of a file or the mutex of a region.
+ *
+ * What a hook waits for is bounded: the rwsem is held for writing to change a tree,
+ * and for reading by other hooks and syncs; the mutex is held for RETARGET_BATCH
+ * pages. A reader of the list of pins holds neither.
  */
 #ifndef _FS_DAX_INTERNAL_H
 #define _FS_DAX_INTERNAL_H
@@ -26,13 +34,18 @@
 #include <linux/interval_tree.h>
 #include <linux/iommu_retarget.h>
 #include <linux/list.h>
+#include <linux/rcupdate.h>
+#include <linux/rhashtable-types.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/uidgid.h>
+#include <linux/xarray.h>
 #include <uapi/linux/dax_retarget_netlink.h>
 
 struct address_space;
+struct dax_pin_request;
+struct dax_pinned_super;
 struct dev_pagemap;
 struct super_block;
 
@@ -40,8 +53,9 @@ struct super_block;
  * struct dax_pin - what one consumer object lets one device reach
  * @region: the pages
  * @start: user address of the first page, at registration
- * @ranges: struct dax_pin_range of the pin, in order of index; changed under
- *          the region's mutex by the task that registers or ends the pin
+ * @ranges: struct dax_pin_range of the pin, by index of the first page; changed by
+ *          the task that registers or ends the pin
+ * @newest: the range with the highest index; for that task only
  * @refs: one for the consumer and each reader of the table of pins
  * @id: number in the table of pins, or 0
  * @consumer: name of the consumer's device
@@ -50,17 +64,16 @@ struct super_block;
  * @owner_start: when it started, in nanoseconds since boot
  * @comm: its name
  * @created: when the pin got its first page, in nanoseconds since boot
- * @revoked: last request of revocation that took pages from the pin; requests
- *           come one at a time
  */
 struct dax_pin {
 	struct retarget_region region;
 	unsigned long start;
-	struct list_head ranges;
+	struct xarray ranges;
+	struct dax_pin_range *newest;
 
 	/*
-	 * For administrators, see table.c. What is not refs or revoked is set
-	 * before the pin enters the table, and does not change afterwards.
+	 * For administrators, see table.c. What is not refs is set before the
+	 * pin enters the table, and does not change afterwards.
 	 */
 	refcount_t refs;
 	u32 id;
@@ -70,26 +83,29 @@ struct dax_pin {
 	u64 owner_start;
 	char comm[TASK_COMM_LEN];
 	u64 created;
-	u64 revoked;
 };
 
 /**
  * struct dax_pin_range - contiguous pages of one file in a pin
- * @node: page offsets in the file; changed under the file's rwsem and the
- *        region's mutex
+ * @node: page offsets in the file; changed under the file's rwsem
  * @pin: the pin, which outlives its ranges
  * @file: the file, on which each range holds a reference
+ * @written: a sync writes the pages back: the device may write, and CPU caches hold
+ *           back what it writes
  * @first: index, within the pin, of the page at @node.start
- * @link: in &dax_pin.ranges
+ * @older: the pin's range before this one
  * @pgmap: keeps the memmap of the frames until the pin is live; then %NULL
+ * @rcu: for readers of &dax_pin.ranges
  */
 struct dax_pin_range {
 	struct interval_tree_node node;
 	struct dax_pin *pin;
 	struct dax_pinned_file *file;
+	bool written;
 	unsigned long first;
-	struct list_head link;
+	struct dax_pin_range *older;
 	struct dev_pagemap *pgmap;
+	struct rcu_head rcu;
 };
 
 /**
@@ -100,26 +116,38 @@ struct dax_pin_range {
  *
  * @dev: block device of the file system
  * @ino: inode number
- * @rwsem: for write to change @ranges or the bounds of one; for read by a hook,
- *         from before the first replaced entry until after the flush, so that
- *         no pin, hence no domain, goes away in between. For write also to
- *         wait for such hooks, before a domain may go.
- * @ranges: struct dax_pin_range by page offset
+ * @rwsem: for write to change the trees or the bounds of a range; for read by a
+ *         hook, from before the first replaced entry until after the flush, so
+ *         that no pin goes away in between
+ * @written: ranges that a sync writes back, by page offset
+ * @clean: all other ranges
  * @nr_writable: number of ranges of pins for writing
+ * @hooks: number of hooks at work, from before the first replaced entry until
+ *         after the flush
  * @refs: one for each range and each running hook
- * @mapping: the file's pages; %NULL once the inode is gone. Protected by the
- *           lock of the table of files.
- * @hash: in the table of files
+ * @mapping: the file's pages, the key of the table of files; %NULL once the inode
+ *           is gone. Protected by the lock of the table.
+ * @node: in the table of files
+ * @super: the file system; %NULL once the inode is gone
+ * @number: of the file, from 1
+ * @link: in the list of files of @super
+ * @rcu: for readers of the table
  */
 struct dax_pinned_file {
 	dev_t dev;
 	u64 ino;
 	struct rw_semaphore rwsem;
-	struct rb_root_cached ranges;
+	struct rb_root_cached written;
+	struct rb_root_cached clean;
 	atomic_long_t nr_writable;
+	atomic_t hooks;
 	refcount_t refs;
 	struct address_space *mapping;
-	struct hlist_node hash;
+	struct rhash_head node;
+	struct dax_pinned_super *super;
+	u64 number;
+	struct list_head link;
+	struct rcu_head rcu;
 };
 
 /* parameter.c */
@@ -132,32 +160,57 @@ void dax_pinned_file_put(struct dax_pinned_file *file);
 void dax_pinned_file_detach(struct address_space *mapping);
 bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
 			  const char **path);
-bool dax_pinned_file_is_of(struct dax_pinned_file *file,
-			   struct super_block *sb);
 bool dax_pinned_files_write_to(struct super_block *sb);
-void dax_pinned_files_visit(void (*visit)(struct dax_pinned_file *file,
-					  void *arg), void *arg);
+void dax_pinned_files_visit(struct super_block *sb,
+			    void (*visit)(struct dax_pinned_file *file));
 
 /* range.c */
 struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
-					struct address_space *mapping,
+					struct dax_pinned_file *file,
 					pgoff_t pgoff, unsigned long nr,
-					unsigned long first);
-void dax_pin_trim_range(struct dax_pin_range *range, unsigned long nr);
-void dax_pin_remove_range(struct dax_pin_range *range);
+					unsigned long first, bool written);
+void dax_pin_trim_range(struct dax_pin *pin, unsigned long nr);
+void dax_pin_remove_range(struct dax_pin *pin);
 
 /* Looks at pages [@first, @last] of a file; what it returns is added up */
 typedef unsigned long (*dax_visit_part_fn)(struct dax_pinned_file *file,
 					   pgoff_t first, pgoff_t last,
 					   void *arg);
 unsigned long dax_pinned_file_visit(struct dax_pinned_file *file, pgoff_t first,
-				    pgoff_t last, dax_visit_part_fn visit,
-				    void *arg);
+				    pgoff_t last, bool written,
+				    dax_visit_part_fn visit, void *arg);
+
+/* Looks at pages [@first, @last] of the file of a range */
+typedef void (*dax_visit_range_fn)(struct dax_pin_range *range, pgoff_t first,
+				   pgoff_t last, void *arg);
+void dax_pin_visit(struct dax_pin *pin, dax_visit_range_fn visit, void *arg);
 
 static inline struct dax_pin_range *
 dax_to_pin_range(struct interval_tree_node *node)
 {
 	return node ? container_of(node, struct dax_pin_range, node) : NULL;
+}
+
+/* The first range of a file with pages of [@first, @last]; under its rwsem */
+static inline struct dax_pin_range *
+dax_range_first(struct dax_pinned_file *file, pgoff_t first, pgoff_t last)
+{
+	return dax_to_pin_range(interval_tree_iter_first(&file->written, first,
+							 last) ?:
+				interval_tree_iter_first(&file->clean, first,
+							 last));
+}
+
+static inline struct dax_pin_range *
+dax_range_next(struct dax_pin_range *range, pgoff_t first, pgoff_t last)
+{
+	struct interval_tree_node *node;
+
+	node = interval_tree_iter_next(&range->node, first, last);
+	if (!node && range->written)
+		node = interval_tree_iter_first(&range->file->clean, first,
+						last);
+	return dax_to_pin_range(node);
 }
 
 /**
@@ -167,12 +220,25 @@ dax_to_pin_range(struct interval_tree_node *node)
  * @first: first page offset
  * @last: last page offset
  *
- * In order of their first page offset. dax_pin_range_clip() tells what @range
- * and the range of the file have in common.
+ * dax_pin_range_clip() tells what @range and the range of the file have in
+ * common.
  */
-#define for_each_dax_pin_range(range, file, first, last)		      \
+#define for_each_dax_pin_range(range, file, first, last)		\
+	for ((range) = dax_range_first(file, first, last); (range);	\
+	     (range) = dax_range_next(range, first, last))
+
+/**
+ * for_each_dax_written_range - the ranges that a sync writes back
+ * @range: the range of a pin
+ * @file: the file; under its rwsem
+ * @first: first page offset
+ * @last: last page offset
+ *
+ * In order of their first page offset.
+ */
+#define for_each_dax_written_range(range, file, first, last)		      \
 	for ((range) = dax_to_pin_range(interval_tree_iter_first(	      \
-					&(file)->ranges, first, last));	      \
+					&(file)->written, first, last));      \
 	     (range);							      \
 	     (range) = dax_to_pin_range(interval_tree_iter_next(	      \
 					&(range)->node, first, last)))
@@ -196,7 +262,8 @@ static inline void dax_pin_range_clip(const struct dax_pin_range *range,
 struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
 			      unsigned long start, unsigned long nr_pages,
 			      bool writable, const char *consumer);
-int dax_pin_prepare(struct dax_pin *pin, unsigned long nr);
+int dax_pin_create(struct dax_pin_request *request);
+int dax_pin_prepare(struct dax_pin *pin);
 
 /* table.c */
 int dax_pin_publish(struct dax_pin *pin);
@@ -205,9 +272,6 @@ struct dax_pin *dax_pin_get_next(unsigned long id);
 
 /* frames.c */
 unsigned long dax_pins_take_frames(unsigned long pfn, unsigned long nr);
-
-/* unbind.c */
-void dax_pins_leave_device(struct device *dev);
 
 /**
  * struct dax_event_place - a place in a file
@@ -234,7 +298,7 @@ struct dax_event_place {
  * @length: of the range in bytes
  * @iova: of the range, or 0
  * @pin: number of the pin
- * @stats: for the name of the device
+ * @device: the device
  * @consumer: as in the pin
  * @owner: as in the pin, with a reference
  * @owner_start: as in the pin
@@ -254,7 +318,7 @@ struct dax_event {
 	u64 length;
 	u64 iova;
 	u32 pin;
-	struct retarget_stats *stats;
+	struct retarget_device *device;
 	char consumer[64];
 	struct pid *owner;
 	u64 owner_start;
@@ -284,20 +348,39 @@ void dax_event(struct dax_pin_range *range, unsigned long first,
 void dax_event_totals(u64 *all, u64 *missed);
 void dax_event_listen(const struct dax_event_listener *listener);
 
+/**
+ * struct dax_hook - pages to take back
+ * @file: the file
+ * @range: only pages of this range of a pin; or %NULL
+ * @first: first page offset
+ * @last: last page offset
+ * @blocks_stay: the blocks may stay in a file: write back what the device wrote.
+ *               Then the pages are RETARGET_BATCH at most.
+ * @reason: why
+ * @place: the file, for the events
+ * @taken: gets the number of pages taken back, counted once for each pin
+ */
+struct dax_hook {
+	struct dax_pinned_file *file;
+	struct dax_pin_range *range;
+	pgoff_t first;
+	pgoff_t last;
+	bool blocks_stay;
+	enum dax_retarget_reason reason;
+	struct dax_event_place place;
+	unsigned long taken;
+};
+
 /* hooks.c */
-unsigned long dax_pin_range_take(struct dax_pin_range *range, pgoff_t first,
-				 pgoff_t last, bool blocks_stay,
-				 enum dax_retarget_reason reason,
-				 struct dax_event_place *place,
-				 struct retarget_gather *gather);
+unsigned long dax_hook_take(struct dax_hook *hook);
 unsigned long dax_pinned_file_take(struct address_space *mapping, pgoff_t first,
-				   pgoff_t last,
+				   pgoff_t last, bool blocks_stay,
 				   enum dax_retarget_reason reason);
-bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
+bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t first,
+			     pgoff_t last);
 
 /**
  * struct dax_revocation - an administrator's request to take pages back
- * @number: of the request
  * @allowed: may pages of the pin be taken? Called for pins that match all else.
  * @data: for @allowed
  * @id: of the pin, or 0
@@ -309,12 +392,12 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t pgoff);
  * @ino: inode number
  * @first: first page offset
  * @last: last page offset
+ * @of_pin: pages taken back from the pin at hand
  * @pins: gets the number of pins that pages were taken from
  * @pages: gets the number of pages taken back
- * @matched: gets the number of ranges that matched
+ * @matched: becomes true if a range matched
  */
 struct dax_revocation {
-	u64 number;
 	bool (*allowed)(struct dax_pin *pin, void *data);
 	void *data;
 	u32 id;
@@ -326,9 +409,10 @@ struct dax_revocation {
 	u64 ino;
 	pgoff_t first;
 	pgoff_t last;
+	unsigned long of_pin;
 	unsigned long pins;
 	unsigned long pages;
-	unsigned long matched;
+	bool matched;
 };
 
 /* revoke.c */

@@ -27,17 +27,15 @@
 
 #include <linux/cred.h>
 #include <linux/dax_retarget.h>
-#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/init.h>
-#include <linux/iommu.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
-#include <linux/pci.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
+#include <linux/rcupdate.h>
 #include <linux/timekeeping.h>
 #include <linux/user_namespace.h>
+#include <linux/xarray.h>
 #include <net/genetlink.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -52,7 +50,7 @@ struct pin_dump {
 	bool user;		/* the same user opened the socket */
 	bool admin;		/* CAP_SYS_ADMIN in @cred's user namespace */
 	unsigned long id;	/* of the pin */
-	unsigned long range;	/* number of the pin's ranges already dumped */
+	unsigned long index;	/* where the pin's next range begins, or above */
 };
 
 static bool may_see(struct pin_dump *dump, struct dax_pin *pin)
@@ -75,7 +73,7 @@ static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
 	pid_t pid = pid_nr_ns(pin->owner, dump->pid_ns);
 	u32 state;
 
-	switch (pin->region.state) {
+	switch (READ_ONCE(pin->region.state)) {
 	case RETARGET_REGISTERING:
 		state = DAX_RETARGET_STATE_REGISTERING;
 		break;
@@ -88,7 +86,7 @@ static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
 	}
 
 	if (nla_put_u32(skb, DAX_RETARGET_A_PIN_ID, pin->id) ||
-	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE, pin->region.stats->name) ||
+	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE, pin->region.device->name) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, pin->consumer) ||
 	    (pid && nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
@@ -102,27 +100,26 @@ static int put_pin(struct sk_buff *skb, struct pin_dump *dump,
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ACCESS, pin->region.writable ?
 			DAX_RETARGET_ACCESS_WRITE : DAX_RETARGET_ACCESS_READ) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_STATE, state) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES, pin->region.nr_pinned) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES,
+			 READ_ONCE(pin->region.nr_pinned)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES_RETARGETED,
-			 pin->region.nr_retargeted) ||
+			 READ_ONCE(pin->region.nr_retargeted)) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PAGE_SIZE, PAGE_SIZE))
 		return -EMSGSIZE;
 	return 0;
 }
 
-/*
- * Add the attributes of a range. Under the pin's mutex. @buf has PATH_MAX
- * bytes.
- */
+/* Add the attributes of a range, under RCU. @buf has PATH_MAX bytes. */
 static int put_range(struct sk_buff *skb, struct pin_dump *dump,
 		     struct dax_pin_range *range, char *buf, bool alone)
 {
-	struct dax_pin *pin = range->pin;
-	u64 nr = range->node.last - range->node.start + 1;
-	const char *path;
-	bool known;
+	u64 nr = READ_ONCE(range->node.last) - range->node.start + 1;
+	struct retarget_region *region = &range->pin->region;
+	bool all = may_see_all(dump), known;
+	const char *path = NULL;
 
-	known = dax_pinned_file_path(range->file, buf, PATH_MAX, &path);
+	known = dax_pinned_file_path(range->file, buf, PATH_MAX,
+				     all ? &path : NULL);
 	if (nla_put_u32(skb, DAX_RETARGET_A_PIN_MAJOR,
 			MAJOR(range->file->dev)) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_MINOR,
@@ -133,11 +130,12 @@ static int put_range(struct sk_buff *skb, struct pin_dump *dump,
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_LENGTH, nr << PAGE_SHIFT) ||
 	    (!known && nla_put_flag(skb, DAX_RETARGET_A_PIN_GONE)))
 		return -EMSGSIZE;
-	if (!may_see_all(dump))
+	if (!all)
 		return 0;
-	if (pin->region.state == RETARGET_LIVE &&
+	/* Pairs with the region becoming live, whose @iova is set then */
+	if (smp_load_acquire(&region->state) == RETARGET_LIVE &&
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_IOVA,
-			 pin->region.iova + ((u64)range->first << PAGE_SHIFT)))
+			 region->iova + ((u64)range->first << PAGE_SHIFT)))
 		return -EMSGSIZE;
 	/* A path that does not fit into a message of its own is left out */
 	if (path && nla_put_string(skb, DAX_RETARGET_A_PIN_PATH, path) &&
@@ -146,40 +144,49 @@ static int put_range(struct sk_buff *skb, struct pin_dump *dump,
 	return 0;
 }
 
-/* Add a message for each range that is left, as many as there is space for */
+static int put_message(struct sk_buff *skb, struct netlink_callback *cb,
+		       struct dax_pin_range *range, char *buf)
+{
+	struct pin_dump *dump = (struct pin_dump *)cb->ctx;
+	bool alone = !skb->len;
+	void *header;
+	int ret;
+
+	header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+			     cb->nlh->nlmsg_seq, &dax_retarget_nl_family,
+			     NLM_F_MULTI, DAX_RETARGET_CMD_PIN_GET);
+	if (!header)
+		return -EMSGSIZE;
+	ret = put_pin(skb, dump, range->pin) ?:
+	      put_range(skb, dump, range, buf, alone);
+	if (ret)
+		genlmsg_cancel(skb, header);
+	else
+		genlmsg_end(skb, header);
+	return ret;
+}
+
+/*
+ * Add a message for each range that is left, as many as there is space for. Takes
+ * no lock that a hook waits for.
+ */
 static int dump_pin(struct sk_buff *skb, struct netlink_callback *cb,
 		    struct dax_pin *pin, char *buf)
 {
 	struct pin_dump *dump = (struct pin_dump *)cb->ctx;
 	struct dax_pin_range *range;
-	unsigned long n = 0;
-	void *header;
 	int ret = 0;
 
-	mutex_lock(&pin->region.mutex);
-	list_for_each_entry(range, &pin->ranges, link) {
-		bool alone = !skb->len;
-
-		if (n++ < dump->range)
-			continue;
-		header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
-				     cb->nlh->nlmsg_seq,
-				     &dax_retarget_nl_family, NLM_F_MULTI,
-				     DAX_RETARGET_CMD_PIN_GET);
-		if (!header) {
-			ret = -EMSGSIZE;
+	rcu_read_lock();
+	for (range = xa_find(&pin->ranges, &dump->index, ULONG_MAX, XA_PRESENT);
+	     range;
+	     range = xa_find_after(&pin->ranges, &dump->index, ULONG_MAX,
+				   XA_PRESENT)) {
+		ret = put_message(skb, cb, range, buf);
+		if (ret)
 			break;
-		}
-		ret = put_pin(skb, dump, pin) ?:
-		      put_range(skb, dump, range, buf, alone);
-		if (ret) {
-			genlmsg_cancel(skb, header);
-			break;
-		}
-		genlmsg_end(skb, header);
-		dump->range++;
 	}
-	mutex_unlock(&pin->region.mutex);
+	rcu_read_unlock();
 	return ret;
 }
 
@@ -241,7 +248,7 @@ int dax_retarget_nl_pin_get_dumpit(struct sk_buff *skb,
 
 	while ((pin = dax_pin_get_next(dump->id))) {
 		if (pin->id != dump->id)
-			dump->range = 0;
+			dump->index = 0;
 		dump->id = pin->id;
 		if (may_see(dump, pin))
 			ret = dump_pin(skb, cb, pin, buf);
@@ -249,41 +256,21 @@ int dax_retarget_nl_pin_get_dumpit(struct sk_buff *skb,
 		if (ret)
 			break;
 		dump->id++;
-		dump->range = 0;
+		dump->index = 0;
 		cond_resched();
 	}
 	kfree(buf);
 	return skb->len ?: ret;
 }
 
-static const char *domain_type(struct iommu_domain *domain)
-{
-	if (!domain)
-		return "none";
-	switch (domain->type) {
-	case IOMMU_DOMAIN_BLOCKED:
-		return "blocked";
-	case IOMMU_DOMAIN_IDENTITY:
-		return "identity";
-	case IOMMU_DOMAIN_UNMANAGED:
-		return "unmanaged";
-	case IOMMU_DOMAIN_DMA:
-		return "DMA";
-	case IOMMU_DOMAIN_DMA_FQ:
-		return "DMA-FQ";
-	default:
-		return "other";
-	}
-}
-
 static int put_device_stats(struct sk_buff *skb,
-			    const struct retarget_stats *stats)
+			    const struct retarget_device *device)
 {
 	u64 now[RETARGET_STAT_NR];
 	int i;
 
 	for (i = 0; i < RETARGET_STAT_NR; i++)
-		now[i] = stats ? atomic_long_read(&stats->stat[i]) : 0;
+		now[i] = atomic_long_read(&device->stat[i]);
 
 	if (nla_put_uint(skb, DAX_RETARGET_A_DEVICE_PINS,
 			 now[RETARGET_STAT_PINS]) ||
@@ -303,72 +290,37 @@ static int put_device_stats(struct sk_buff *skb,
 	return 0;
 }
 
-/* If @locked, the caller holds the device's lock, so the driver stays bound */
-static int put_device_info(struct sk_buff *skb, struct device *dev, bool locked)
+/* Returns -ENODEV if no driver is bound to the device */
+static int put_bound_device(struct sk_buff *skb, struct netlink_callback *cb,
+			    struct retarget_device *device)
 {
-	struct iommu_domain *domain;
 	enum dax_retarget_refusal refusal;
+	char driver[sizeof(device->driver)];
 	const char *type;
-
-	if (!locked) {
-		type = "unknown";
-		refusal = DAX_RETARGET_REFUSAL_BUSY;
-	} else if (to_pci_driver(dev->driver)->driver_managed_dma) {
-		/* Such a driver, VFIO's for example, may change domains */
-		type = "unknown";
-		refusal = DAX_RETARGET_REFUSAL_MANAGED;
-	} else {
-		domain = iommu_get_domain_for_dev(dev);
-		type = domain_type(domain);
-		refusal = retarget_device_refusal(dev, domain);
-	}
-	if (!dax_retarget_enabled())
-		refusal = DAX_RETARGET_REFUSAL_DISABLED;
-
-	if (nla_put_string(skb, DAX_RETARGET_A_DEVICE_NAME, dev_name(dev)) ||
-	    (locked && nla_put_string(skb, DAX_RETARGET_A_DEVICE_DRIVER,
-				      dev->driver->name)) ||
-	    nla_put_string(skb, DAX_RETARGET_A_DEVICE_DOMAIN_TYPE, type))
-		return -EMSGSIZE;
-	if (refusal ? nla_put_u32(skb, DAX_RETARGET_A_DEVICE_REFUSAL, refusal) :
-	    nla_put_flag(skb, DAX_RETARGET_A_DEVICE_RETARGETABLE))
-		return -EMSGSIZE;
-	return put_device_stats(skb, retarget_stats_find(dev_name(dev)));
-}
-
-struct device_dump {
-	struct sk_buff *skb;
-	struct netlink_callback *cb;
-	long n;
-};
-
-static int dump_device(struct device *dev, void *data)
-{
-	struct device_dump *dump = data;
-	bool locked;
-	int ret = 0;
 	void *header;
+	int ret;
 
-	if (dump->n++ < dump->cb->args[0])
-		return 0;
-
-	/* A wait here would hold up every request of generic netlink */
-	locked = device_trylock(dev);
-	if (locked && !dev->driver)
-		goto out;
-	header = genlmsg_put(dump->skb, NETLINK_CB(dump->cb->skb).portid,
-			     dump->cb->nlh->nlmsg_seq, &dax_retarget_nl_family,
+	if (!retarget_device_describe(device, driver, &refusal, &type))
+		return -ENODEV;
+	header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+			     cb->nlh->nlmsg_seq, &dax_retarget_nl_family,
 			     NLM_F_MULTI, DAX_RETARGET_CMD_DEVICE_GET);
-	ret = header ? put_device_info(dump->skb, dev, locked) : -EMSGSIZE;
+	if (!header)
+		return -EMSGSIZE;
+	ret = nla_put_string(skb, DAX_RETARGET_A_DEVICE_NAME, device->name) ?:
+	      nla_put_string(skb, DAX_RETARGET_A_DEVICE_DRIVER, driver) ?:
+	      nla_put_string(skb, DAX_RETARGET_A_DEVICE_DOMAIN_TYPE, type);
 	if (!ret)
-		genlmsg_end(dump->skb, header);
-	else if (header)
-		genlmsg_cancel(dump->skb, header);
-out:
-	if (locked)
-		device_unlock(dev);
-	if (!ret)
-		dump->cb->args[0] = dump->n;
+		ret = refusal ? nla_put_u32(skb, DAX_RETARGET_A_DEVICE_REFUSAL,
+					    refusal) :
+		      nla_put_flag(skb, DAX_RETARGET_A_DEVICE_RETARGETABLE);
+	/* What others pin is not for everybody */
+	if (!ret && netlink_capable(cb->skb, CAP_SYS_ADMIN))
+		ret = put_device_stats(skb, device);
+	if (ret)
+		genlmsg_cancel(skb, header);
+	else
+		genlmsg_end(skb, header);
 	return ret;
 }
 
@@ -377,16 +329,26 @@ out:
  * @skb: to be filled
  * @cb: where the dump is: number of the device
  *
+ * Takes no lock of a device: what is told was noted when the driver was bound.
+ *
  * Return: length of @skb while there is more to come, 0, or an error
  */
 int dax_retarget_nl_device_get_dumpit(struct sk_buff *skb,
 				      struct netlink_callback *cb)
 {
-	struct device_dump dump = { .skb = skb, .cb = cb };
+	struct retarget_device *device = NULL;
+	long n = 0;
 	int ret;
 
-	ret = bus_for_each_dev(&pci_bus_type, NULL, &dump, dump_device);
-	return skb->len ?: ret;
+	while ((device = retarget_device_next(device))) {
+		if (n++ < cb->args[0])
+			continue;
+		ret = put_bound_device(skb, cb, device);
+		if (ret && ret != -ENODEV)
+			return skb->len ?: ret;
+		cb->args[0] = n;
+	}
+	return skb->len;
 }
 
 /**
@@ -408,9 +370,7 @@ int dax_retarget_nl_status_get_doit(struct sk_buff *skb, struct genl_info *info)
 
 	dax_event_totals(&total, &lost);
 	header = genlmsg_iput(reply, info);
-	if (!header ||
-	    (dax_retarget_enabled() &&
-	     nla_put_flag(reply, DAX_RETARGET_A_STATUS_ENABLED)) ||
+	if (!header || nla_put_flag(reply, DAX_RETARGET_A_STATUS_ENABLED) ||
 	    nla_put_uint(reply, DAX_RETARGET_A_STATUS_EVENTS, total) ||
 	    nla_put_uint(reply, DAX_RETARGET_A_STATUS_EVENTS_LOST, lost)) {
 		nlmsg_free(reply);
@@ -518,8 +478,6 @@ static int reply_revoked(struct genl_info *info,
  */
 int dax_retarget_nl_revoke_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	static DEFINE_MUTEX(mutex);	/* one request at a time */
-	static u64 number;
 	struct dax_revocation revocation = {
 		.allowed = revoke_allowed,
 		.data = skb,
@@ -539,16 +497,9 @@ int dax_retarget_nl_revoke_doit(struct sk_buff *skb, struct genl_info *info)
 			return -ESRCH;
 	}
 
-	ret = mutex_lock_killable(&mutex);
-	if (!ret) {
-		revocation.number = ++number;
-		dax_pins_revoke(&revocation);
-		mutex_unlock(&mutex);
-	}
+	dax_pins_revoke(&revocation);
 	put_pid(revocation.owner);
 
-	if (ret)
-		return ret;
 	if (!revocation.matched)
 		return -ENOENT;
 	return reply_revoked(info, &revocation);
@@ -566,6 +517,8 @@ static const struct genl_multicast_group groups[] = {
 
 static int __init dax_retarget_netlink_init(void)
 {
+	if (!dax_retarget_enabled())
+		return 0;
 	dax_retarget_nl_family.mcgrps = groups;
 	return genl_register_family(&dax_retarget_nl_family);
 }

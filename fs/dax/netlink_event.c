@@ -33,7 +33,7 @@ static int put_event(struct sk_buff *skb, const struct dax_event *event)
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENT_PAGES, event->count) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ID, event->pin) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE,
-			   event->stats->name) ||
+			   event->device->name) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, event->consumer) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid_nr(event->owner)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
@@ -91,6 +91,8 @@ static const struct dax_event_listener listener = {
 
 static int __init dax_retarget_event_init(void)
 {
+	if (!dax_retarget_enabled())
+		return 0;
 	dax_event_listen(&listener);
 	return 0;
 }

@@ -7,36 +7,38 @@
  * held, so nothing in the file system or the mm waits for a pin, and a pin can
  * be taken back page by page at any time.
  *
- *   create    dax_pin_create(). Allocates the pin, if the device qualifies.
+ *   create    At the first page of a DAX file, if the device qualifies.
  *
  *   register  dax_pin_user_pages(), batch by batch (register.c). Enters the file
- *             pages in the index first, then looks the frames up, notes them, and
- *             drops their references. From the first moment a hook finds the
- *             pages. The hook only marks the pages, since no IOVA leads to them
- *             yet.
+ *             pages in the index first, then looks the frames up and notes them.
+ *             From the first moment a hook finds the pages. The hook only marks
+ *             the pages, since the device knows no IOVA yet.
  *
- *   map       dax_pin_map_sgtable(). Maps the region for DMA, with marked pages
- *             as scratch: a file may lose a page between registration and
- *             mapping. Now the pin is live.
+ *   map       dax_pin_map_sgtable(). Maps the region for DMA, makes the pin live,
+ *             and points marked pages at scratch: a file may lose a page between
+ *             registration and mapping. From the moment the pin is live, a hook
+ *             replaces entries itself. The device gets an IOVA only afterwards.
  *
  *   retarget  Any number of times: a hook points pages at the region's scratch
  *             page and flushes the IOTLB (hooks.c).
  *
- *   end       dax_pin_end(). Unmaps, flushes the IOTLB, writes back CPU caches,
- *             and only then leaves the index: in the other order a block could
- *             be freed and reused under a translation that still works, and
- *             fsync would miss what is not written back yet.
+ *   end       dax_pin_end(). Points all pages at scratch, flushes the IOTLB, writes
+ *             back CPU caches, and only then leaves the index: in the other order
+ *             a block could be freed and reused under a translation that still
+ *             works, and fsync would miss what is not written back yet. The
+ *             IOVAs are unmapped last, when no hook can wait for that any more.
  *
- * Under the region's mutex, map, retarget and end exclude one another. One task
- * registers a pin.
+ * Under the region's mutex, the steps of map, retarget and end that change entries
+ * of file pages exclude one another. Mapping and unmapping the region, which may
+ * hold much other memory, are no such steps. One task registers a pin.
  *
  * A region may hold other memory beside pages of DAX files. The other memory is
  * pinned by page references. A consumer asks dax_pin_owns_page(), and not the
  * struct page, whether a page belongs to the pin: the memmap of persistent memory
  * may be gone while the region exists.
  *
- * A consumer may pass NULL for a pin to each function but dax_pin_map_sgtable():
- * all memory of such a region is pinned by page references.
+ * A region without pages of DAX files has no pin: a consumer may pass NULL for a
+ * pin to each function but dax_pin_map_sgtable().
  */
 
 #include <linux/dax_retarget.h>
@@ -78,61 +80,50 @@ struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
 	}
 	retarget_region_init(&pin->region, dev, domain, nr_pages, writable);
 	refcount_set(&pin->refs, 1);
-	INIT_LIST_HEAD(&pin->ranges);
+	xa_init_flags(&pin->ranges, XA_FLAGS_ACCOUNT);
 	pin->start = start;
 	return pin;
 }
 
 /**
- * dax_pin_create - begin a pin
- * @dev: the device that does the DMA; %NULL if the CPU moves the data
- * @start: user address of the region, page aligned
- * @nr_pages: pages of the region
- * @writable: may the device write?
- * @consumer: name of the consumer's device, for administrators
+ * dax_pin_create - begin the pin of a region
+ * @request: the region
  *
- * Context: process context, a driver is bound to @dev. May sleep.
- * Return: the pin, for dax_pin_put(); %NULL if the kernel was not booted with
- *	   dax_retarget=on or the device does not qualify, so that the region has
- *	   no pin; or ERR_PTR(-ENOMEM)
+ * Context: process context, a driver is bound to the device. May sleep.
+ * Return: 0; -EOPNOTSUPP if the device does not qualify; or -ENOMEM
  */
-struct dax_pin *dax_pin_create(struct device *dev, unsigned long start,
-			       unsigned long nr_pages, bool writable,
-			       const char *consumer)
+int dax_pin_create(struct dax_pin_request *request)
 {
 	enum dax_retarget_refusal refusal;
+	struct device *dev = request->dev;
 	struct iommu_domain *domain;
-	struct dax_pin *pin;
 
-	/* The bitmap of pages taken back counts in int */
-	if (!dax_retarget_enabled() || nr_pages > INT_MAX)
-		return NULL;
 	domain = dev ? iommu_get_domain_for_dev(dev) : NULL;
 	refusal = retarget_device_refusal(dev, domain);
 	if (!refusal && dax_retarget_should_fail())
 		refusal = DAX_RETARGET_REFUSAL_TEST;
 	if (refusal) {
 		trace_dax_pin_refused(dev, refusal);
-		return NULL;
+		return -EOPNOTSUPP;
 	}
-	pin = dax_pin_alloc(dev, domain, start, nr_pages, writable, consumer);
-	return pin ?: ERR_PTR(-ENOMEM);
+	request->pin = dax_pin_alloc(dev, domain, request->start,
+				     request->nr_pages, request->writable,
+				     request->consumer);
+	return request->pin ? 0 : -ENOMEM;
 }
-EXPORT_SYMBOL_NS_GPL(dax_pin_create, DAX_RETARGET);
 
 /**
  * dax_pin_prepare - allocate the memory that registering more pages takes
  * @pin: a pin that registers
- * @nr: number of pages to come
  *
  * Context: the task that registers the pin. May sleep.
  * Return: 0 or -ENOMEM
  */
-int dax_pin_prepare(struct dax_pin *pin, unsigned long nr)
+int dax_pin_prepare(struct dax_pin *pin)
 {
 	int ret;
 
-	ret = retarget_region_prepare(&pin->region, nr);
+	ret = retarget_region_prepare(&pin->region);
 	if (ret)
 		return ret;
 	return pin->id ? 0 : dax_pin_publish(pin);
@@ -145,7 +136,7 @@ static void put_pgmaps(struct dax_pin *pin)
 {
 	struct dax_pin_range *range;
 
-	list_for_each_entry(range, &pin->ranges, link) {
+	for (range = pin->newest; range; range = range->older) {
 		put_dev_pagemap(range->pgmap);
 		range->pgmap = NULL;
 	}
@@ -153,23 +144,24 @@ static void put_pgmaps(struct dax_pin *pin)
 
 /**
  * dax_pin_limit_batch - limit the size of an entry of a scatterlist
- * @pin: pin of the region, or %NULL
+ * @request: the region
  * @start: user address of the next page of the region
  * @nr_pages: number of pages wanted; lowered if need be
  * @max_segment: largest entry of the region's scatterlist, in bytes; lowered if
  *		 need be
  *
- * See retarget_region_limit_batch().
+ * See retarget_limit_batch().
  *
  * Context: any
  */
-void dax_pin_limit_batch(struct dax_pin *pin, unsigned long start,
-			 unsigned long *nr_pages, unsigned int *max_segment)
+void dax_pin_limit_batch(const struct dax_pin_request *request,
+			 unsigned long start, unsigned long *nr_pages,
+			 unsigned int *max_segment)
 {
-	if (pin)
-		retarget_region_limit_batch(&pin->region,
-					    (start - pin->start) >> PAGE_SHIFT,
-					    nr_pages, max_segment);
+	if (dax_retarget_enabled() && request->dev)
+		retarget_limit_batch(request->dev,
+				     (start - request->start) >> PAGE_SHIFT,
+				     nr_pages, max_segment);
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_limit_batch, DAX_RETARGET);
 
@@ -236,21 +228,31 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_map_sgtable, DAX_RETARGET);
 
-static void unmap(struct dax_pin *pin)
+static void detach(struct dax_pin *pin)
 {
-	if (dax_retarget_broken(DAX_BREAK_unmap))
+	struct dax_event_place place;
+	struct dax_pin_range *range = pin->newest;
+
+	if (dax_retarget_broken(DAX_BREAK_detach))
 		return;
-	retarget_region_unmap(&pin->region);
-	dax_retarget_hold(DAX_WINDOW_unmapped);
+	if (!retarget_region_detach(&pin->region) && range) {
+		dax_event_place_init(&place, range->file);
+		mutex_lock(&pin->region.mutex);
+		dax_event(range, range->first, range->first +
+			  (range->node.last - range->node.start), &place,
+			  DAX_RETARGET_REASON_STOPPED, 0);
+		mutex_unlock(&pin->region.mutex);
+	}
+	dax_retarget_hold(DAX_WINDOW_detached);
 }
 
 static void leave_index(struct dax_pin *pin)
 {
-	struct dax_pin_range *range, *next;
-
 	put_pgmaps(pin);
-	list_for_each_entry_safe(range, next, &pin->ranges, link)
-		dax_pin_remove_range(range);
+	while (pin->newest) {
+		dax_pin_remove_range(pin);
+		cond_resched();
+	}
 	dax_retarget_hold(DAX_WINDOW_left_index);
 }
 
@@ -270,7 +272,7 @@ void dax_pin_end(struct dax_pin *pin)
 	if (!pin)
 		return;
 
-	unmap(pin);
+	detach(pin);
 	leave_index(pin);
 	if (pin->id)
 		trace_dax_pin_end(&pin->region, pin->region.nr_retargeted);

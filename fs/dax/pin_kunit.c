@@ -9,6 +9,7 @@
 
 #include <kunit/device.h>
 #include <kunit/test.h>
+#include <kunit/test-bug.h>
 #include <linux/bitmap.h>
 #include <linux/dax_retarget.h>
 #include <linux/dma-mapping.h>
@@ -29,11 +30,15 @@ struct fake_domain {
 	phys_addr_t iova;
 	phys_addr_t table[NR];
 	unsigned int flushes;
+	unsigned int ranges;	/* of the last flush, with their bounds */
 	unsigned long flush_start;
-	unsigned long flush_end;
-	bool stale;		/* replaced and not flushed yet */
+	unsigned long flush_last;
+	bool stale;		/* replaced, and not flushed yet */
+	size_t leaf_size;	/* of large entries */
 	long needed;
 	bool no_memory;
+	bool broken;		/* no entry can be replaced */
+	bool unconfirmed;	/* no flush is confirmed */
 };
 
 static struct fake_domain *to_fake(struct iommu_domain *domain)
@@ -48,52 +53,69 @@ static enum dax_retarget_refusal fake_refusal(struct iommu_domain *domain,
 }
 
 static int fake_reserve(struct iommu_domain *domain, size_t size,
-			struct list_head *tables)
+			struct iommu_retarget_scratch *scratch)
 {
 	return to_fake(domain)->no_memory ? -ENOMEM : 0;
 }
 
-static unsigned long fake_needed(struct iommu_domain *domain,
-				 unsigned long iova, size_t size)
+static void fake_settle(struct iommu_domain *domain, unsigned long iova,
+			size_t size, struct iommu_retarget_scratch *scratch)
 {
-	return to_fake(domain)->needed;
+	scratch->leaf_size = to_fake(domain)->leaf_size ?: PAGE_SIZE;
+	scratch->nr_tables = to_fake(domain)->needed;
 }
 
-static size_t fake_replace(struct iommu_domain *domain, unsigned long iova,
-			   phys_addr_t old, phys_addr_t new, size_t size,
-			   struct list_head *tables,
-			   struct iommu_iotlb_gather *gather)
+static int fake_replace(struct iommu_domain *domain, unsigned long iova,
+			phys_addr_t old, size_t size,
+			struct iommu_retarget_scratch *scratch)
 {
 	struct fake_domain *fake = to_fake(domain);
 	unsigned long i = (iova - fake->iova) >> PAGE_SHIFT;
 	unsigned long end = i + (size >> PAGE_SHIFT);
 
 	KUNIT_ASSERT_LE(fake->test, end, NR);
+	if (fake->broken)
+		return -EIO;
 	for (; i < end; i++, old += PAGE_SIZE) {
-		KUNIT_EXPECT_EQ(fake->test, fake->table[i], old);
-		fake->table[i] = new;
+		if (fake->table[i] != scratch->phys)
+			KUNIT_EXPECT_EQ(fake->test, fake->table[i], old);
+		fake->table[i] = scratch->phys;
 	}
 	fake->stale = true;
-	return size;
+	return 0;
 }
 
-static void fake_sync(struct iommu_domain *domain,
-		      struct iommu_iotlb_gather *gather)
+static int fake_flush(struct iommu_domain *domain,
+		      const struct iommu_retarget_range *range, unsigned int nr)
 {
 	struct fake_domain *fake = to_fake(domain);
+	unsigned int i;
 
 	fake->flushes++;
-	fake->flush_start = gather->start;
-	fake->flush_end = gather->end;
+	fake->ranges = nr;
+	fake->flush_start = ULONG_MAX;
+	fake->flush_last = 0;
+	for (i = 0; i < nr; i++) {
+		fake->flush_start = min(fake->flush_start, range[i].start);
+		fake->flush_last = max(fake->flush_last, range[i].last);
+	}
 	fake->stale = false;
+	return fake->unconfirmed ? -EIO : 0;
+}
+
+static bool fake_release(struct iommu_domain *domain, unsigned long iova,
+			 size_t size, struct iommu_retarget_scratch *scratch)
+{
+	return false;
 }
 
 static const struct iommu_retarget_ops fake_retarget_ops = {
 	.refusal	= fake_refusal,
 	.reserve	= fake_reserve,
-	.needed		= fake_needed,
+	.settle		= fake_settle,
 	.replace	= fake_replace,
-	.sync		= fake_sync,
+	.flush		= fake_flush,
+	.release	= fake_release,
 };
 
 static const struct iommu_domain_ops fake_ops = {
@@ -177,7 +199,27 @@ static void region_begin(struct bench *bench, struct region *region,
 	region->pin = dax_pin_alloc(bench->dev, &region->fake->domain, 0, NR,
 				    false, "kunit");
 	KUNIT_ASSERT_NOT_NULL(bench->test, region->pin);
-	KUNIT_ASSERT_EQ(bench->test, 0, dax_pin_prepare(region->pin, NR));
+	KUNIT_ASSERT_EQ(bench->test, 0, dax_pin_prepare(region->pin));
+}
+
+/* As region_add(), with the frames from number @frame on */
+static struct dax_pin_range *region_add_at(struct bench *bench,
+					   struct region *region, pgoff_t pgoff,
+					   unsigned long nr,
+					   unsigned long first,
+					   unsigned long frame)
+{
+	struct dax_pinned_file *file = dax_pinned_file_make(file_of(bench));
+	struct dax_pin_range *range;
+
+	KUNIT_ASSERT_NOT_NULL(bench->test, file);
+	range = dax_pin_add_range(region->pin, file, pgoff, nr, first, false);
+	dax_pinned_file_put(file);
+	KUNIT_ASSERT_NOT_NULL(bench->test, range);
+	KUNIT_ASSERT_EQ(bench->test, 0, dax_pin_prepare(region->pin));
+	retarget_region_add_frames(&region->pin->region, first,
+				   page_to_pfn(bench->pages[frame]), nr, false);
+	return range;
 }
 
 /* Pages of the file become pages [@first, @first + @nr) of the region */
@@ -185,13 +227,7 @@ static struct dax_pin_range *region_add(struct bench *bench,
 					struct region *region, pgoff_t pgoff,
 					unsigned long nr, unsigned long first)
 {
-	struct dax_pin_range *range;
-
-	range = dax_pin_add_range(region->pin, file_of(bench), pgoff, nr, first);
-	KUNIT_ASSERT_NOT_NULL(bench->test, range);
-	retarget_region_add_frames(&region->pin->region, first,
-				   &bench->pages[pgoff], nr, false);
-	return range;
+	return region_add_at(bench, region, pgoff, nr, first, pgoff);
 }
 
 static int region_map(struct bench *bench, struct region *region)
@@ -226,15 +262,27 @@ static void region_make(struct bench *bench, struct region *region,
 
 static unsigned long truncate(struct bench *bench, pgoff_t first, pgoff_t last)
 {
-	return dax_pinned_file_take(file_of(bench), first, last,
+	return dax_pinned_file_take(file_of(bench), first, last, false,
 				    DAX_RETARGET_REASON_TRUNCATE);
+}
+
+/* As truncate(), where the blocks stay in a file */
+static unsigned long move(struct bench *bench, pgoff_t first, pgoff_t last)
+{
+	return dax_pinned_file_take(file_of(bench), first, last, true,
+				    DAX_RETARGET_REASON_TRUNCATE);
+}
+
+static bool reaches(struct bench *bench, pgoff_t pgoff)
+{
+	return dax_pinned_file_reaches(file_of(bench), pgoff, pgoff);
 }
 
 /* Pages [@first, @last] lead to scratch, and all others to the file? */
 static void expect_lost(struct bench *bench, struct region *region,
 			unsigned long first, unsigned long last)
 {
-	phys_addr_t scratch = page_to_phys(region->pin->region.scratch);
+	phys_addr_t scratch = page_to_phys(region->pin->region.page);
 	unsigned long i;
 
 	for (i = 0; i < NR; i++)
@@ -270,7 +318,13 @@ static void parameter(struct kunit *test)
 /* Where the CPU moves the data, there is no device that does DMA */
 static void no_device(struct kunit *test)
 {
-	KUNIT_EXPECT_NULL(test, dax_pin_create(NULL, 0, 1, true, "kunit"));
+	struct dax_pin_request request = {
+		.nr_pages = 1,
+		.consumer = "kunit",
+	};
+
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, dax_pin_create(&request));
+	KUNIT_EXPECT_NULL(test, request.pin);
 }
 
 /*
@@ -278,12 +332,6 @@ static void no_device(struct kunit *test)
  */
 static void no_pin(struct kunit *test)
 {
-	unsigned int max_segment = 123;
-	unsigned long nr = 45;
-
-	dax_pin_limit_batch(NULL, 0, &nr, &max_segment);
-	KUNIT_EXPECT_EQ(test, 45, nr);
-	KUNIT_EXPECT_EQ(test, 123, max_segment);
 	KUNIT_EXPECT_FALSE(test, dax_pin_owns_page(NULL, 0));
 	KUNIT_EXPECT_NULL(test, dax_pin_complete(NULL));
 	dax_pin_end(NULL);
@@ -305,6 +353,19 @@ static void no_page(struct kunit *test)
 	region_end(&region);
 }
 
+static unsigned long count_ranges(struct dax_pin *pin)
+{
+	struct dax_pin_range *range;
+	unsigned long nr = 0;
+
+	for (range = pin->newest; range; range = range->older) {
+		KUNIT_EXPECT_PTR_EQ(kunit_get_current_test(), range,
+				    xa_load(&pin->ranges, range->first));
+		nr++;
+	}
+	return nr;
+}
+
 static void index_of_ranges(struct kunit *test)
 {
 	struct bench *bench = test->priv;
@@ -319,11 +380,11 @@ static void index_of_ranges(struct kunit *test)
 	 * The second range begins where the first ends: they become one range
 	 */
 	region_add(bench, &region, 8, 8, 8);
-	KUNIT_EXPECT_TRUE(test, list_is_singular(&pin->ranges));
+	KUNIT_EXPECT_EQ(test, 1, count_ranges(pin));
 	/* In the file, but not in the region; then in the region only */
 	region_add(bench, &region, 16, 8, 32);
 	region_add(bench, &region, 40, 8, 40);
-	KUNIT_EXPECT_EQ(test, 3, list_count_nodes(&pin->ranges));
+	KUNIT_EXPECT_EQ(test, 3, count_ranges(pin));
 
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 24, 39));
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 48, ULONG_MAX));
@@ -365,8 +426,9 @@ static void extents_of_frames(struct kunit *test)
 				    "page %lu", i);
 	}
 	/* More extents than were allocated at first */
-	KUNIT_EXPECT_EQ(test, 0, dax_pin_prepare(pin, 4 * NR));
-	KUNIT_EXPECT_GE(test, pin->region.max_extents, 4 * NR + 3);
+	for (i = 42; i < NR; i += 2)
+		region_add(bench, &region, i, 1, i);
+	KUNIT_EXPECT_EQ(test, 14, pin->region.nr_extents);
 	KUNIT_EXPECT_EQ(test, 24, pin->region.extents[1].first + pin->region.extents[1].nr);
 	region_end(&region);
 }
@@ -382,18 +444,18 @@ static void trim(struct kunit *test)
 	pin = region.pin;
 	range = region_add(bench, &region, 0, 16, 0);
 	KUNIT_EXPECT_EQ(test, 4, truncate(bench, 6, 9));
-	dax_pin_trim_range(range, 0);
+	dax_pin_trim_range(pin, 0);
 	KUNIT_EXPECT_EQ(test, 15, range->node.last);
 	/*
 	 * Marks on pages that were given up are cleared before the next attempt
 	 */
-	dax_pin_trim_range(range, 8);
+	dax_pin_trim_range(pin, 8);
 	KUNIT_EXPECT_EQ(test, 7, range->node.last);
 	KUNIT_EXPECT_EQ(test, 2, pin->region.nr_retargeted);
 	KUNIT_EXPECT_EQ(test, 2, bitmap_weight(pin->region.retargeted, NR));
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 8, 15));
-	dax_pin_trim_range(range, 8);
-	KUNIT_EXPECT_TRUE(test, list_empty(&pin->ranges));
+	dax_pin_trim_range(pin, 8);
+	KUNIT_EXPECT_EQ(test, 0, count_ranges(pin));
 	KUNIT_EXPECT_EQ(test, 0, pin->region.nr_retargeted);
 	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(file_of(bench)));
 	region_end(&region);
@@ -408,8 +470,8 @@ static void hook_before_map(struct kunit *test)
 	region_add(bench, &region, 0, NR, 0);
 	KUNIT_EXPECT_EQ(test, 3, truncate(bench, 5, 7));
 	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
-	KUNIT_EXPECT_FALSE(test, dax_pinned_file_reaches(file_of(bench), 6));
-	KUNIT_EXPECT_TRUE(test, dax_pinned_file_reaches(file_of(bench), 8));
+	KUNIT_EXPECT_FALSE(test, reaches(bench, 6));
+	KUNIT_EXPECT_TRUE(test, reaches(bench, 8));
 
 	/*
 	 * A marked page is mapped as scratch, and the IOTLB holds the scratch
@@ -425,6 +487,7 @@ static void hook_on_live_pin(struct kunit *test)
 {
 	struct bench *bench = test->priv;
 	struct region region = {};
+	struct dax_pinned_file *file;
 	phys_addr_t iova;
 
 	region_make(bench, &region, 0);
@@ -436,7 +499,7 @@ static void hook_on_live_pin(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, region.fake->flushes);
 	iova = region.fake->iova + (10 << PAGE_SHIFT);
 	KUNIT_EXPECT_LE(test, region.fake->flush_start, iova);
-	KUNIT_EXPECT_GE(test, region.fake->flush_end,
+	KUNIT_EXPECT_GE(test, region.fake->flush_last,
 			iova + (10 << PAGE_SHIFT) - 1);
 
 	/* Over pages that are lost: the rest is replaced, and all is flushed */
@@ -445,10 +508,17 @@ static void hook_on_live_pin(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 2, region.fake->flushes);
 
 	/* Nothing left to replace: another hook may not have flushed yet */
+	file = dax_pinned_file_get(file_of(bench));
+	atomic_inc(&file->hooks);
 	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 10, 19));
 	KUNIT_EXPECT_EQ(test, 3, region.fake->flushes);
-	KUNIT_EXPECT_FALSE(test, dax_pinned_file_reaches(file_of(bench), 10));
-	KUNIT_EXPECT_TRUE(test, dax_pinned_file_reaches(file_of(bench), 25));
+	/* No other hook is at work */
+	atomic_dec(&file->hooks);
+	dax_pinned_file_put(file);
+	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 10, 19));
+	KUNIT_EXPECT_EQ(test, 3, region.fake->flushes);
+	KUNIT_EXPECT_FALSE(test, reaches(bench, 10));
+	KUNIT_EXPECT_TRUE(test, reaches(bench, 25));
 	region_end(&region);
 }
 
@@ -460,17 +530,12 @@ static void hook_on_ended_pin(struct kunit *test)
 	region_make(bench, &region, 0);
 	/* The device is stopped, the pages are being written back */
 	mutex_lock(&region.pin->region.mutex);
-	region.pin->region.state = RETARGET_UNMAPPED;
+	region.pin->region.state = RETARGET_DETACHED;
 	mutex_unlock(&region.pin->region.mutex);
 	KUNIT_EXPECT_EQ(test, 4, truncate(bench, 0, 3));
 	KUNIT_EXPECT_EQ(test, 4, bitmap_weight(region.pin->region.retargeted, NR));
 	expect_lost(bench, &region, NR, NR);
 
-	mutex_lock(&region.pin->region.mutex);
-	region.pin->region.state = RETARGET_DEAD;
-	mutex_unlock(&region.pin->region.mutex);
-	KUNIT_EXPECT_EQ(test, 0, truncate(bench, 0, ULONG_MAX));
-	KUNIT_EXPECT_FALSE(test, dax_pinned_file_reaches(file_of(bench), 10));
 	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
 
 	mutex_lock(&region.pin->region.mutex);
@@ -506,11 +571,7 @@ static void make_halves(struct bench *bench, struct region *one,
 	region_add(bench, one, 0, NR / 2, 0);
 	KUNIT_ASSERT_EQ(bench->test, 0, region_map(bench, one));
 	region_begin(bench, two, 0);
-	KUNIT_ASSERT_NOT_NULL(bench->test,
-			      dax_pin_add_range(two->pin, file_of(bench), pgoff,
-						NR / 2, NR / 2));
-	retarget_region_add_frames(&two->pin->region, NR / 2,
-				   &bench->pages[NR / 2], NR / 2, false);
+	region_add_at(bench, two, pgoff, NR / 2, NR / 2, NR / 2);
 	KUNIT_ASSERT_EQ(bench->test, 0, region_map(bench, two));
 }
 
@@ -523,26 +584,149 @@ static void one_flush_for_a_domain(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
 	KUNIT_EXPECT_EQ(test, 1, one.fake->flushes);
 	KUNIT_EXPECT_LE(test, one.fake->flush_start, one.fake->iova);
-	KUNIT_EXPECT_GE(test, one.fake->flush_end,
+	KUNIT_EXPECT_GE(test, one.fake->flush_last,
 			one.fake->iova + (NR << PAGE_SHIFT) - 1);
 	KUNIT_EXPECT_FALSE(test, one.fake->stale);
 	region_end(&one);
 	region_end(&two);
 }
 
-/* Blocks that may stay are written back, so each pin is flushed before that */
-static void more_flushes_where_blocks_stay(struct kunit *test)
+/* Blocks that may stay are written back after the one flush for all pins */
+static void one_flush_where_blocks_stay(struct kunit *test)
 {
 	struct bench *bench = test->priv;
 	struct region one = {}, two = {};
 
-	bench->inode.i_size = NR << PAGE_SHIFT;
 	make_halves(bench, &one, &two, NR / 2);
-	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
-	KUNIT_EXPECT_EQ(test, 2, one.fake->flushes);
+	KUNIT_EXPECT_EQ(test, NR, move(bench, 0, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, 1, one.fake->flushes);
 	KUNIT_EXPECT_FALSE(test, one.fake->stale);
 	region_end(&one);
 	region_end(&two);
+}
+
+/* A flush has a few ranges, and no hull of them all */
+static void ranges_of_a_flush(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+	unsigned long i;
+
+	region_begin(bench, &region, 0);
+	/* Every 8th page of the file, and of the region */
+	for (i = 0; i < NR; i += 8)
+		region_add(bench, &region, i, 1, i);
+	KUNIT_ASSERT_EQ(test, 0, region_map(bench, &region));
+	KUNIT_EXPECT_EQ(test, 2, truncate(bench, 8, 16));
+	KUNIT_EXPECT_EQ(test, 1, region.fake->flushes);
+	KUNIT_EXPECT_EQ(test, 2, region.fake->ranges);
+	KUNIT_EXPECT_EQ(test, NR / 8 - 2, truncate(bench, 0, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, 2, region.fake->flushes);
+	KUNIT_EXPECT_EQ(test, IOMMU_RETARGET_RANGES, region.fake->ranges);
+	region_end(&region);
+}
+
+/* A flush of a region with large entries is rounded out to their size */
+static void large_entries(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+
+	bench->domain[0].leaf_size = NR << PAGE_SHIFT;
+	region_make(bench, &region, 0);
+	KUNIT_EXPECT_EQ(test, 1, truncate(bench, 9, 9));
+	KUNIT_EXPECT_EQ(test, 1, region.fake->flushes);
+	KUNIT_EXPECT_GE(test, region.fake->flush_last -
+			region.fake->flush_start + 1, NR << PAGE_SHIFT);
+	region_end(&region);
+}
+
+static bool is_stopped(struct region *region)
+{
+	return retarget_region_stopped(&region->pin->region);
+}
+
+/* If the IOMMU fails, the device is stopped */
+static void iommu_fails(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+	long stops = retarget_stat_read(RETARGET_STAT_STOPS);
+
+	region_make(bench, &region, 0);
+	region.fake->broken = true;
+	KUNIT_EXPECT_EQ(test, 1, truncate(bench, 0, 0));
+	KUNIT_EXPECT_TRUE(test, is_stopped(&region));
+	KUNIT_EXPECT_EQ(test, stops + 1, retarget_stat_read(RETARGET_STAT_STOPS));
+	region.pin->region.device->stopped = false;
+
+	region.fake->broken = false;
+	KUNIT_EXPECT_EQ(test, 1, truncate(bench, 1, 1));
+	KUNIT_EXPECT_FALSE(test, is_stopped(&region));
+
+	region.fake->unconfirmed = true;
+	KUNIT_EXPECT_EQ(test, 1, truncate(bench, 2, 2));
+	KUNIT_EXPECT_TRUE(test, is_stopped(&region));
+	region.pin->region.device->stopped = false;
+	region.fake->unconfirmed = false;
+	region_end(&region);
+}
+
+/* The end of a pin points all pages at scratch before the pin leaves the index */
+static void detach(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region = {};
+
+	region_make(bench, &region, 0);
+	KUNIT_EXPECT_EQ(test, 2, truncate(bench, 4, 5));
+	KUNIT_EXPECT_TRUE(test, retarget_region_detach(&region.pin->region));
+	expect_lost(bench, &region, 0, NR - 1);
+	KUNIT_EXPECT_EQ(test, RETARGET_DETACHED, region.pin->region.state);
+	KUNIT_EXPECT_EQ(test, 2, region.pin->region.nr_retargeted);
+	KUNIT_EXPECT_NOT_NULL(test, region.pin->region.sgt);
+	KUNIT_EXPECT_EQ(test, 2, region.fake->flushes);
+	region_end(&region);
+	/* Before the scratch page goes */
+	KUNIT_EXPECT_EQ(test, 3, region.fake->flushes);
+}
+
+/* Pins and files do not make each other slow: entering and finding many */
+static void many(struct kunit *test)
+{
+	const unsigned long files = 1000, each = 1000;
+	struct bench *bench = test->priv;
+	struct dax_pinned_file *file;
+	struct dax_pin_range *range;
+	struct region region = {};
+	struct inode *inodes;
+	unsigned long i, j;
+
+	inodes = kvcalloc(files, sizeof(*inodes), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, inodes);
+	region_begin(bench, &region, 0);
+	for (i = 0; i < files; i++) {
+		inode_init_once(&inodes[i]);
+		spin_lock_init(&inodes[i].i_lock);
+		inodes[i].i_sb = &bench->sb;
+		inodes[i].i_data.host = &inodes[i];
+		file = dax_pinned_file_make(&inodes[i].i_data);
+		KUNIT_ASSERT_NOT_NULL(test, file);
+		for (j = 0; j < each; j++) {
+			range = dax_pin_add_range(region.pin, file, 2 * j, 1,
+						  i * each + j, false);
+			KUNIT_ASSERT_NOT_NULL(test, range);
+		}
+		dax_pinned_file_put(file);
+		cond_resched();
+	}
+	KUNIT_EXPECT_EQ(test, files * each, count_ranges(region.pin));
+	for (i = 0; i < files; i++)
+		KUNIT_EXPECT_TRUE(test, mapping_dax_pinned(&inodes[i].i_data));
+	region_end(&region);
+	for (i = 0; i < files; i++)
+		KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(&inodes[i].i_data));
+	kvfree(inodes);
 }
 
 /* Write-back goes window by window; the second pin lies across two windows */
@@ -552,16 +736,15 @@ static void windows(struct kunit *test)
 	struct region one = {}, two = {};
 	unsigned long i;
 
-	bench->inode.i_size = (loff_t)(RETARGET_BATCH + NR) << PAGE_SHIFT;
 	make_halves(bench, &one, &two, RETARGET_BATCH - 8);
-	KUNIT_EXPECT_EQ(test, NR, truncate(bench, 0, ULONG_MAX));
-	KUNIT_EXPECT_EQ(test, 3, one.fake->flushes);
+	KUNIT_EXPECT_EQ(test, NR, move(bench, 0, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, 2, one.fake->flushes);
 	KUNIT_EXPECT_FALSE(test, one.fake->stale);
 	for (i = 0; i < NR; i++)
 		KUNIT_EXPECT_EQ_MSG(test, one.fake->table[i],
 				    page_to_phys(i < NR / 2 ?
-						 one.pin->region.scratch :
-						 two.pin->region.scratch),
+						 one.pin->region.page :
+						 two.pin->region.page),
 				    "page %lu", i);
 	region_end(&one);
 	region_end(&two);
@@ -574,8 +757,8 @@ static void scratch(struct kunit *test)
 
 	region_make(bench, &one, 0);
 	region_make(bench, &two, 1);
-	KUNIT_EXPECT_PTR_NE(test, one.pin->region.scratch, two.pin->region.scratch);
-	KUNIT_EXPECT_NULL(test, memchr_inv(page_address(one.pin->region.scratch), 0,
+	KUNIT_EXPECT_PTR_NE(test, one.pin->region.page, two.pin->region.page);
+	KUNIT_EXPECT_NULL(test, memchr_inv(page_address(one.pin->region.page), 0,
 					   PAGE_SIZE));
 	KUNIT_EXPECT_EQ(test, 2 * NR, truncate(bench, 0, ULONG_MAX));
 	expect_lost(bench, &one, 0, NR - 1);
@@ -599,59 +782,57 @@ static void frames_go_away(struct kunit *test)
 	region_end(&region);
 }
 
-/* Does the device reach a frame by one of the pages from @first on? */
-static bool reaches(struct dax_pin *pin, unsigned long first, unsigned long pfn,
-		    unsigned long *index)
-{
-	return retarget_region_reaches_frame(&pin->region, first, NR - 1, pfn,
-					     index);
-}
-
 static void memory_fails(struct kunit *test)
 {
 	struct bench *bench = test->priv;
-	unsigned long pfn = page_to_pfn(bench->memory), index;
+	unsigned long pfn = page_to_pfn(bench->memory), first = 0;
+	unsigned long last = NR - 1;
 	struct region region = {};
-	struct dax_pin *pin;
+	struct retarget_region *pages;
 
 	region_make(bench, &region, 0);
-	pin = region.pin;
-	truncate(bench, 3, 3);
-	mutex_lock(&pin->region.mutex);
-	KUNIT_EXPECT_TRUE(test, reaches(pin, 0, pfn + 9, &index));
-	KUNIT_EXPECT_EQ(test, 9, index);
-	KUNIT_EXPECT_FALSE(test, reaches(pin, 10, pfn + 9, &index));
-	KUNIT_EXPECT_FALSE(test, reaches(pin, 0, pfn + NR, &index));
-	/* Not the device's any more */
-	KUNIT_EXPECT_FALSE(test, reaches(pin, 0, pfn + 3, &index));
-	mutex_unlock(&pin->region.mutex);
+	pages = &region.pin->region;
+	mutex_lock(&pages->mutex);
+	KUNIT_EXPECT_TRUE(test, retarget_region_find_frame(pages, pfn + 9, 1,
+							   &first, &last));
+	KUNIT_EXPECT_EQ(test, 9, first);
+	KUNIT_EXPECT_EQ(test, 9, last);
+	first = 10;
+	last = NR - 1;
+	KUNIT_EXPECT_FALSE(test, retarget_region_find_frame(pages, pfn + 9, 1,
+							    &first, &last));
+	first = 0;
+	KUNIT_EXPECT_FALSE(test, retarget_region_find_frame(pages, pfn + NR, 1,
+							    &first, &last));
+	KUNIT_EXPECT_TRUE(test, retarget_region_find_frame(pages, pfn + 3, NR,
+							   &first, &last));
+	KUNIT_EXPECT_EQ(test, 3, first);
+	KUNIT_EXPECT_EQ(test, NR - 1, last);
+	mutex_unlock(&pages->mutex);
 	region_end(&region);
 }
 
 static void segment_boundary(struct kunit *test)
 {
 	struct bench *bench = test->priv;
-	unsigned long start = 0x10000000, nr;
+	unsigned long nr;
 	unsigned int max_segment;
 	struct region region = {};
 
 	dma_set_seg_boundary(bench->dev, (16 << PAGE_SHIFT) - 1);
 	region_begin(bench, &region, 0);
-	region.pin->start = start;
 	region_add(bench, &region, 0, NR, 0);
 
 	nr = NR;
 	max_segment = UINT_MAX;
-	dax_pin_limit_batch(region.pin, start, &nr, &max_segment);
+	retarget_limit_batch(bench->dev, 0, &nr, &max_segment);
 	KUNIT_EXPECT_EQ(test, 16, nr);
 	KUNIT_EXPECT_EQ(test, UINT_MAX, max_segment);
 	nr = NR;
-	dax_pin_limit_batch(region.pin, start + (5 << PAGE_SHIFT), &nr,
-			    &max_segment);
+	retarget_limit_batch(bench->dev, 5, &nr, &max_segment);
 	KUNIT_EXPECT_EQ(test, 11, nr);
 	nr = NR;
-	dax_pin_limit_batch(region.pin, start + (16 << PAGE_SHIFT), &nr,
-			    &max_segment);
+	retarget_limit_batch(bench->dev, 16, &nr, &max_segment);
 	KUNIT_EXPECT_EQ(test, 1, nr);
 	KUNIT_EXPECT_EQ(test, PAGE_SIZE, max_segment);
 
@@ -679,6 +860,7 @@ static void failed_map(struct kunit *test)
 	region.fake->no_memory = false;
 	region.pin->region.nr_pages--;
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP, region_map(bench, &region));
+	region.pin->region.nr_pages++;
 	KUNIT_EXPECT_EQ(test, RETARGET_REGISTERING, region.pin->region.state);
 	KUNIT_EXPECT_EQ(test, 1, truncate(bench, 0, 0));
 	region_end(&region);
@@ -691,10 +873,7 @@ static bool allow(struct dax_pin *pin, void *data)
 
 static unsigned long revoke(struct dax_revocation *revocation)
 {
-	static u64 number;
-
 	revocation->allowed = allow;
-	revocation->number = ++number;
 	revocation->pins = 0;
 	revocation->pages = 0;
 	dax_pins_revoke(revocation);
@@ -730,18 +909,18 @@ static void revocation(struct kunit *test)
 	some.by_dev = true;
 	some.dev = MKDEV(1, 1);
 	KUNIT_EXPECT_EQ(test, 0, revoke(&some));
-	KUNIT_EXPECT_EQ(test, 0, some.matched);
+	KUNIT_EXPECT_FALSE(test, some.matched);
 
 	/* A pin that the caller may not revoke counts as missing */
 	some = all;
 	some.data = two.pin;
 	KUNIT_EXPECT_EQ(test, NR, revoke(&some));
-	KUNIT_EXPECT_EQ(test, 1, some.matched);
+	KUNIT_EXPECT_TRUE(test, some.matched);
 	expect_lost(bench, &one, 4, 7);
 	expect_lost(bench, &two, 0, NR - 1);
 
 	some = all;
-	some.device = one.pin->region.stats->name;
+	some.device = one.pin->region.device->name;
 	KUNIT_EXPECT_EQ(test, NR - 4, revoke(&some));
 	region_end(&one);
 	region_end(&two);
@@ -750,25 +929,25 @@ static void revocation(struct kunit *test)
 static void accounting(struct kunit *test)
 {
 	struct bench *bench = test->priv;
-	struct retarget_stats *stats;
+	struct retarget_device *device;
 	struct region region = {};
 	int i;
 
 	bench->domain[0].needed = 3;
 	region_make(bench, &region, 0);
-	stats = region.pin->region.stats;
-	KUNIT_EXPECT_PTR_EQ(test, stats,
-			    retarget_stats_get(dev_name(bench->dev)));
-	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&stats->stat[RETARGET_STAT_PINS]));
+	device = region.pin->region.device;
+	KUNIT_EXPECT_PTR_EQ(test, device,
+			    retarget_device_get(dev_name(bench->dev)));
+	KUNIT_EXPECT_EQ(test, 1, atomic_long_read(&device->stat[RETARGET_STAT_PINS]));
 	KUNIT_EXPECT_EQ(test, NR,
-			atomic_long_read(&stats->stat[RETARGET_STAT_PAGES_PINNED]));
+			atomic_long_read(&device->stat[RETARGET_STAT_PAGES_PINNED]));
 	KUNIT_EXPECT_EQ(test, 3,
-			atomic_long_read(&stats->stat[RETARGET_STAT_TABLE_PAGES]));
+			atomic_long_read(&device->stat[RETARGET_STAT_TABLE_PAGES]));
 	KUNIT_EXPECT_EQ(test, 1,
-			atomic_long_read(&stats->stat[RETARGET_STAT_SCRATCH_PAGES]));
+			atomic_long_read(&device->stat[RETARGET_STAT_SCRATCH_PAGES]));
 	region_end(&region);
 	for (i = RETARGET_STAT_PINS; i <= RETARGET_STAT_TABLE_PAGES; i++)
-		KUNIT_EXPECT_EQ_MSG(test, 0, atomic_long_read(&stats->stat[i]),
+		KUNIT_EXPECT_EQ_MSG(test, 0, atomic_long_read(&device->stat[i]),
 				    "counter %d", i);
 }
 
@@ -794,20 +973,23 @@ static void device_goes_first(struct kunit *test)
 {
 	struct bench *bench = test->priv;
 	struct region region = {}, begun = {};
+	unsigned int flushes;
 
 	region_make(bench, &region, 0);
 	region_begin(bench, &begun, 1);
 	region_add(bench, &begun, 0, NR, 0);
-	dax_pins_leave_device(bench->dev->parent);
+	KUNIT_EXPECT_EQ(test, 0, retarget_device_leave(bench->dev->parent));
 	KUNIT_EXPECT_EQ(test, RETARGET_LIVE, region.pin->region.state);
 
-	dax_pins_leave_device(bench->dev);
-	KUNIT_EXPECT_EQ(test, RETARGET_UNMAPPED, region.pin->region.state);
+	KUNIT_EXPECT_EQ(test, 1, retarget_device_leave(bench->dev));
+	expect_lost(bench, &region, 0, NR - 1);
+	flushes = region.fake->flushes;
+	KUNIT_EXPECT_EQ(test, RETARGET_DETACHED, region.pin->region.state);
 	KUNIT_EXPECT_EQ(test, RETARGET_REGISTERING, begun.pin->region.state);
 	region.pin->region.domain = NULL;
 	KUNIT_EXPECT_EQ(test, 8 + 8, truncate(bench, 0, 7));
 	KUNIT_EXPECT_EQ(test, 8, region.pin->region.nr_retargeted);
-	KUNIT_EXPECT_EQ(test, 0, region.fake->flushes);
+	KUNIT_EXPECT_EQ(test, flushes, region.fake->flushes);
 
 	/* The driver may destroy the region later */
 	region_end(&region);
@@ -842,7 +1024,12 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(hook_on_ended_pin),
 	KUNIT_CASE(flush_of_each_domain),
 	KUNIT_CASE(one_flush_for_a_domain),
-	KUNIT_CASE(more_flushes_where_blocks_stay),
+	KUNIT_CASE(one_flush_where_blocks_stay),
+	KUNIT_CASE(ranges_of_a_flush),
+	KUNIT_CASE(large_entries),
+	KUNIT_CASE(iommu_fails),
+	KUNIT_CASE(detach),
+	KUNIT_CASE_SLOW(many),
 	KUNIT_CASE(windows),
 	KUNIT_CASE(scratch),
 	KUNIT_CASE(frames_go_away),

@@ -2,9 +2,11 @@
 /*
  * DAX retarget: how pages get pinned
  *
- * The walk of VMAs and page faults. Pages of a file enter the index before they
- * are looked up, so that a hook finds the pages from the first moment on. Pages
- * that cannot be pinned leave the index again.
+ * Pages of a file enter the index before their frames are looked up, so that a
+ * hook finds the pages from the first moment on. The frames are those of the
+ * file's DAX entries. A page without an entry leaves the index again, is faulted
+ * in, and enters anew: page faults may take as long as they like, and nothing
+ * else waits for them.
  */
 
 #include <linux/dax.h>
@@ -14,7 +16,9 @@
 #include <linux/fs.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mmu_context.h>
 #include <linux/pagemap.h>
+#include <linux/range.h>
 
 #include "internal.h"
 
@@ -25,122 +29,33 @@ static void refused(struct dax_pin *pin, enum dax_retarget_refusal refusal)
 	trace_dax_pin_refused(pin->region.dev, refusal);
 }
 
-static bool vma_is_retargetable(struct dax_pin *pin, struct vm_area_struct *vma)
+static bool vma_is_retargetable(struct dax_pin_request *request,
+				struct vm_area_struct *vma)
 {
 	if (!vma_is_fsdax(vma))
 		return false;
 	/* Not VM_SHARED: a shared mapping of a file opened for reading lacks it */
 	if (!(vma->vm_flags & VM_MAYSHARE)) {
-		refused(pin, DAX_RETARGET_REFUSAL_PRIVATE_MAPPING);
+		trace_dax_pin_refused(request->dev,
+				      DAX_RETARGET_REFUSAL_PRIVATE_MAPPING);
 		return false;
 	}
 	if (!vma->vm_file->f_mapping->a_ops->dax_pin_device) {
-		refused(pin, DAX_RETARGET_REFUSAL_FILE_SYSTEM);
+		trace_dax_pin_refused(request->dev,
+				      DAX_RETARGET_REFUSAL_FILE_SYSTEM);
 		return false;
 	}
 	return true;
 }
 
-/* Does the file have @page at @pgoff? Its entry may be a large one. */
-static bool dax_entry_is_of(struct address_space *mapping, pgoff_t pgoff,
-			    struct page *page)
+/* Frames are not looked up in page tables, so nothing else asks */
+static bool vma_permits(struct vm_area_struct *vma, unsigned int gup_flags)
 {
-	struct page *first = NULL;
-	dax_entry_t cookie;
+	bool write = gup_flags & FOLL_WRITE;
 
-	cookie = dax_lock_mapping_entry(mapping, pgoff, &first);
-	if (!cookie)
-		return false;
-	dax_unlock_mapping_entry(mapping, pgoff, cookie);
-	return first && (page == first || page_to_pfn(page) ==
-			 page_to_pfn(first) + pgoff % (PMD_SIZE / PAGE_SIZE));
-}
-
-/*
- * Can the hooks of @mapping find all that happens to @page? No:
- *
- * - The zero page of a hole stays mapped when the hole is filled.
- * - Memory behind a device mapper target may move under the file system.
- * - A page may be left in a stale page table entry.
- */
-static enum dax_retarget_refusal page_refusal(struct page *page,
-					      struct address_space *mapping,
-					      pgoff_t pgoff,
-					      struct dax_device *dax_dev)
-{
-	struct address_space *noted;
-
-	if (dax_retarget_should_fail())
-		return DAX_RETARGET_REFUSAL_TEST;
-	if (!is_zone_device_page(page))
-		return DAX_RETARGET_REFUSAL_HOLE;
-	if (page->pgmap->type != MEMORY_DEVICE_FS_DAX ||
-	    page->pgmap->owner != dax_get_private(dax_dev))
-		return DAX_RETARGET_REFUSAL_NOT_DIRECT;
-	/* The DAX entry may be gone, and then this field is NULL: see range.c */
-	noted = READ_ONCE(page->mapping);
-	if (!noted || (noted == mapping && page->index == pgoff))
-		return DAX_RETARGET_REFUSAL_NONE;
-	/* A page that was copied on write keeps the mark of a shared page */
-	if (noted == PAGE_MAPPING_DAX_SHARED &&
-	    dax_entry_is_of(mapping, pgoff, page))
-		return DAX_RETARGET_REFUSAL_NONE;
-	return DAX_RETARGET_REFUSAL_STALE_ENTRY;
-}
-
-/*
- * Look the pages up, and take references. No FOLL_LONGTERM: the references do not
- * outlive the caller. No FOLL_PIN: PAGE_MAPPING_DAX_SHARED has the bit of
- * PAGE_MAPPING_ANON. With FOLL_PIN a page that was shared would be taken for an
- * anonymous one, and GUP would wait for a copy that is never made.
- */
-static long look_up(struct vm_area_struct *vma, unsigned long addr,
-		    unsigned long nr, unsigned int gup_flags,
-		    struct page **pages)
-{
-	long found;
-
-	/*
-	 * Allocate the block of a hole if user space could do so by a write. So
-	 * the pin has a block of the file even for a device that only reads.
-	 */
-	if (vma->vm_flags & VM_WRITE)
-		gup_flags |= FOLL_WRITE;
-	if (dax_retarget_should_fail())
-		return -EFAULT;
-	found = get_user_pages(addr, nr, gup_flags, pages);
-	return found ?: -EFAULT;
-}
-
-/* Keep the memmap of the range's frames until the pin is live */
-static bool keep_pgmap(struct dax_pin_range *range, struct page *page)
-{
-	if (range->pgmap)
-		return true;
-	if (dax_retarget_should_fail())
-		return false;
-	range->pgmap = get_dev_pagemap(page_to_pfn(page), NULL);
-	return range->pgmap;
-}
-
-/* The number of pages, from the first page on, that the pin may have */
-static long count_good(struct dax_pin *pin, struct address_space *mapping,
-		       pgoff_t pgoff, struct dax_device *dax_dev,
-		       struct page **pages, long found)
-{
-	enum dax_retarget_refusal refusal;
-	long good;
-
-	for (good = 0; good < found; good++) {
-		refusal = page_refusal(pages[good], mapping, pgoff + good,
-				       dax_dev);
-		if (!refusal)
-			continue;
-		if (!good)
-			refused(pin, refusal);
-		break;
-	}
-	return good;
+	return vma->vm_flags & (write ? VM_WRITE : VM_READ) &&
+	       !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_SHADOW_STACK)) &&
+	       arch_vma_access_permitted(vma, write, false, false);
 }
 
 static bool is_alive(struct dax_device *dax_dev)
@@ -148,44 +63,176 @@ static bool is_alive(struct dax_device *dax_dev)
 	return dax_alive(dax_dev) && !dax_retarget_should_fail();
 }
 
-/*
- * Look up the frames of a range that is in the index, note them, and drop the
- * references. Returns the number of pages that belong to the pin now, or an
- * error.
- */
-static long pin_frames(struct dax_pin *pin, struct dax_pin_range *range,
-		       struct dax_device *dax_dev, struct vm_area_struct *vma,
-		       unsigned long addr, unsigned long index,
-		       unsigned long nr, unsigned int gup_flags,
-		       struct page **pages)
+/* The page map of a range's frames; keeps their memmap until the pin is live */
+static struct dev_pagemap *keep_pgmap(struct dax_pin_range *range,
+				      unsigned long pfn)
 {
-	long found, good, i;
+	if (!range->pgmap && !dax_retarget_should_fail())
+		range->pgmap = get_dev_pagemap(pfn, NULL);
+	return range->pgmap;
+}
+
+/*
+ * How many of the frames does the device of the file's pages have? Memory behind a
+ * device mapper target may move under the file system, and is of another device.
+ */
+static unsigned long direct_frames(struct dev_pagemap *pgmap,
+				   struct dax_device *dax_dev,
+				   unsigned long pfn, unsigned long nr)
+{
+	int i;
+
+	if (pgmap->type != MEMORY_DEVICE_FS_DAX ||
+	    pgmap->owner != dax_get_private(dax_dev))
+		return 0;
+	for (i = 0; i < pgmap->nr_range; i++) {
+		unsigned long last = PHYS_PFN(pgmap->ranges[i].end);
+
+		if (pfn >= PHYS_PFN(pgmap->ranges[i].start) && pfn <= last)
+			return min(nr, last - pfn + 1);
+	}
+	return 0;
+}
+
+/* Frames up to the first one whose memory failed: a page fault tells the user */
+static unsigned long good_frames(unsigned long pfn, unsigned long nr)
+{
+	unsigned long good;
+
+	if (!retarget_frames_failed())
+		return nr;
+	for (good = 0; good < nr; good++)
+		if (retarget_frame_has_failed(pfn + good))
+			break;
+	return good;
+}
+
+/*
+ * Note the next frames of a range that is in the index. Returns the number of pages
+ * that belong to the pin now: 0 if the first page has no frame yet; or an error.
+ *
+ * The frames are those that the file has: a page table entry may be stale. No page
+ * reference is taken. If the page leaves the file, a hook marks it, or has marked
+ * it already: the DAX entry goes after the hook.
+ */
+static long note_frames(struct dax_pin *pin, struct dax_pin_range *range,
+			struct dax_device *dax_dev,
+			struct address_space *mapping, pgoff_t pgoff,
+			unsigned long index, unsigned long nr,
+			struct page **pages)
+{
+	struct dev_pagemap *pgmap;
+	unsigned long pfn, i;
 	int id;
 
+	if (retarget_region_prepare(&pin->region))
+		return -ENOMEM;
+
 	/*
-	 * The removal of the DAX device, hence of the memmap, waits for readers
+	 * The removal of the DAX device, hence of the memmap, waits for readers.
+	 * No page fault here: it may take long.
 	 */
 	id = dax_read_lock();
 	if (!is_alive(dax_dev)) {
 		dax_read_unlock(id);
 		return -EOPNOTSUPP;
 	}
-	found = look_up(vma, addr, nr, gup_flags, pages);
-	if (found < 0) {
-		dax_read_unlock(id);
-		return found;
-	}
-
-	good = count_good(pin, vma->vm_file->f_mapping,
-			  linear_page_index(vma, addr), dax_dev, pages, found);
-	if (good && !keep_pgmap(range, pages[0]))
-		good = 0;
-	retarget_region_add_frames(&pin->region, index, pages, good,
-				   dax_write_cache_enabled(dax_dev));
-	for (i = 0; i < found; i++)
-		put_page(pages[i]);
+	nr = dax_mapping_frames(mapping, pgoff, nr, &pfn);
+	pgmap = nr ? keep_pgmap(range, pfn) : NULL;
 	dax_read_unlock(id);
-	return good ?: -EOPNOTSUPP;
+	if (!nr)
+		return 0;
+	if (pgmap)
+		nr = direct_frames(pgmap, dax_dev, pfn, nr);
+	if (!pgmap || !nr) {
+		refused(pin, DAX_RETARGET_REFUSAL_NOT_DIRECT);
+		return -EOPNOTSUPP;
+	}
+	nr = good_frames(pfn, nr);
+	if (!nr)
+		return 0;
+	retarget_region_add_frames(&pin->region, index, pfn, nr,
+				   dax_write_cache_enabled(dax_dev));
+	for (i = 0; i < nr; i++)
+		pages[i] = pfn_to_page(pfn + i);
+	return nr;
+}
+
+/*
+ * Enter pages in the index, and note their frames, up to the first page that has
+ * none. Returns as note_frames().
+ */
+static long pin_present(struct dax_pin *pin, struct address_space *mapping,
+			pgoff_t pgoff, unsigned long index, unsigned long nr,
+			struct page **pages)
+{
+	struct dax_pin_range *range = NULL;
+	struct dax_device *dax_dev = NULL;
+	struct dax_pinned_file *file;
+	unsigned long done = 0;
+	long ret = -ENOMEM;
+
+	/*
+	 * Who takes pages out of the file holds this lock exclusively, from
+	 * before the hook until the DAX entries are gone. So a pin that missed
+	 * the hook finds no entry that is about to go. Reflink holds the lock as
+	 * well: either reflink sees that the file is pinned, or the file system
+	 * sees that the file was reflinked.
+	 */
+	filemap_invalidate_lock_shared(mapping);
+	file = dax_pinned_file_make(mapping);
+	if (file)
+		dax_dev = mapping->a_ops->dax_pin_device(mapping);
+	if (dax_dev)
+		range = dax_pin_add_range(pin, file, pgoff, nr, index,
+					  pin->region.writable &&
+					  dax_write_cache_enabled(dax_dev));
+	filemap_invalidate_unlock_shared(mapping);
+
+	if (file && !dax_dev) {
+		refused(pin, DAX_RETARGET_REFUSAL_SHARED_BLOCKS);
+		ret = -EOPNOTSUPP;
+	}
+	if (range) {
+		do {
+			ret = note_frames(pin, range, dax_dev, mapping,
+					  pgoff + done, index + done, nr - done,
+					  pages + done);
+			done += max(ret, 0);
+		} while (ret > 0 && done < nr);
+		dax_pin_trim_range(pin, nr - done);
+	}
+	if (file)
+		dax_pinned_file_put(file);
+	return done ?: ret;
+}
+
+/*
+ * Have the file allocate blocks, where user space could do so by a write, and enter
+ * them in the file's mapping. So the pin has a block of the file even for a device
+ * that only reads.
+ */
+static long fault_in(struct vm_area_struct *vma, unsigned long addr,
+		     unsigned long nr, unsigned int gup_flags)
+{
+	if (vma->vm_flags & VM_WRITE)
+		gup_flags |= FOLL_WRITE;
+	if (dax_retarget_should_fail())
+		return -EFAULT;
+	return get_user_pages(addr, nr, gup_flags & ~FOLL_LONGTERM, NULL) ?:
+	       -EFAULT;
+}
+
+/* A device that may write changes the file, as a page fault for writing does */
+static void note_change(struct dax_pin *pin, struct vm_area_struct *vma)
+{
+	struct super_block *sb = file_inode(vma->vm_file)->i_sb;
+
+	if (!pin->region.writable || !(vma->vm_flags & VM_WRITE))
+		return;
+	sb_start_pagefault(sb);
+	file_update_time(vma->vm_file);
+	sb_end_pagefault(sb);
 }
 
 static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
@@ -193,92 +240,102 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 		      unsigned int gup_flags, struct page **pages)
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
-	struct dax_device *dax_dev = NULL;
-	struct dax_pin_range *range;
+	pgoff_t pgoff = linear_page_index(vma, addr);
 	long ret;
 
-	ret = dax_pin_prepare(pin, nr);
+	ret = dax_pin_prepare(pin);
 	if (ret)
 		return ret;
+	note_change(pin, vma);
 
-	/*
-	 * Reflink holds this lock exclusively. So either reflink sees that the
-	 * file is pinned, or the file system sees that the file was reflinked.
-	 */
-	filemap_invalidate_lock_shared(mapping);
-	range = dax_pin_add_range(pin, mapping, linear_page_index(vma, addr),
-				  nr, index);
-	if (range)
-		dax_dev = mapping->a_ops->dax_pin_device(mapping);
-	filemap_invalidate_unlock_shared(mapping);
-	if (!range)
-		return -ENOMEM;
-
-	if (dax_dev) {
-		ret = pin_frames(pin, range, dax_dev, vma, addr, index, nr,
-				 gup_flags, pages);
-	} else {
-		ret = -EOPNOTSUPP;
-		refused(pin, DAX_RETARGET_REFUSAL_SHARED_BLOCKS);
-	}
-	dax_pin_trim_range(range, nr - max(ret, 0));
-	return ret;
+	ret = pin_present(pin, mapping, pgoff, index, nr, pages);
+	if (ret)
+		return ret;
+	ret = fault_in(vma, addr, nr, gup_flags);
+	if (ret < 0)
+		return ret;
+	ret = pin_present(pin, mapping, pgoff, index, min_t(long, nr, ret),
+			  pages);
+	if (ret)
+		return ret;
+	/* The zero page of a hole, or the page has just left the file */
+	refused(pin, DAX_RETARGET_REFUSAL_HOLE);
+	return -EOPNOTSUPP;
 }
 
 /* As dax_pin_user_pages(); -EOPNOTSUPP where the next page is not for a pin */
-static long pin_next(struct dax_pin *pin, unsigned long start,
+static long pin_next(struct dax_pin_request *request, unsigned long start,
 		     unsigned long nr_pages, unsigned int gup_flags,
 		     struct page **pages)
 {
-	unsigned long index = (start - pin->start) >> PAGE_SHIFT;
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 	long ret = -EOPNOTSUPP;
 	unsigned long addr;
 
-	/*
-	 * The lock is held until the references are dropped: the VMA keeps the
-	 * inode
-	 */
+	/* The VMA keeps the inode */
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
 	addr = untagged_addr_remote(mm, start);
 	vma = vma_lookup(mm, addr);
-	if (vma && vma_is_retargetable(pin, vma))
-		ret = pin_fsdax(pin, vma, addr, index,
-				min(nr_pages, (vma->vm_end - addr) >> PAGE_SHIFT),
-				gup_flags & ~FOLL_LONGTERM, pages);
+	if (!vma || !vma_is_retargetable(request, vma))
+		goto out;
+	if (!vma_permits(vma, gup_flags)) {
+		ret = -EFAULT;
+		goto out;
+	}
+	if (!request->pin) {
+		ret = dax_pin_create(request);
+		if (ret)
+			goto out;
+	}
+	nr_pages = min(nr_pages, (vma->vm_end - addr) >> PAGE_SHIFT);
+	request->dax_end = start + (vma->vm_end - addr);
+	ret = pin_fsdax(request->pin, vma, addr,
+			(start - request->start) >> PAGE_SHIFT, nr_pages,
+			gup_flags, pages);
+out:
 	mmap_read_unlock(mm);
 	return ret;
 }
 
 /**
  * dax_pin_user_pages - pin pages of a region, or register them with its pin
- * @pin: pin of the region, or %NULL
+ * @request: the region; gets a pin with its first page of a DAX file
  * @start: user address of the next page of the region
  * @nr_pages: number of pages wanted, within the region
  * @gup_flags: flags for pin_user_pages_fast(); %FOLL_LONGTERM is one of them
- * @pages: gets the pages; pages of @pin are valid until @pin is live or ended
+ * @pages: gets the pages; pages of the pin are valid until the pin is live or
+ *	   ended
  *
- * A page of a DAX file becomes a page of @pin and has no reference to drop. For
- * other memory, for a file that cannot be retargeted, and without a pin, the
- * function is pin_user_pages_fast() with its errors. The caller passes the pages
- * of the region in order, each page once.
+ * A page of a DAX file becomes a page of the pin and has no reference to drop. For
+ * other memory, for a file that cannot be retargeted, and for a device that does
+ * not qualify, the function is pin_user_pages_fast() with its errors. The caller
+ * passes the pages of the region in order, each page once.
+ *
+ * Other memory costs what it costs without this function: pin_user_pages_fast()
+ * refuses pages of a DAX file, and only then somebody looks whose pages they are.
  *
  * Context: the task whose memory it is. May sleep.
- * Return: number of pages, or an error. Either all pages are pages of @pin, or
+ * Return: number of pages, or an error. Either all pages are pages of the pin, or
  *	   none is.
  */
-long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
+long dax_pin_user_pages(struct dax_pin_request *request, unsigned long start,
 			unsigned long nr_pages, unsigned int gup_flags,
 			struct page **pages)
 {
-	long ret = -EOPNOTSUPP;
+	long ret;
 
-	if (pin)
-		ret = pin_next(pin, start, nr_pages, gup_flags, pages);
-	if (ret != -EOPNOTSUPP)
+	if (start < request->dax_end) {
+		ret = pin_next(request, start, nr_pages, gup_flags, pages);
+		if (ret != -EOPNOTSUPP)
+			return ret;
+	}
+	ret = pin_user_pages_fast(start, nr_pages, gup_flags, pages);
+	/* The bitmap of pages taken back counts in int */
+	if (ret != -EOPNOTSUPP || !dax_retarget_enabled() ||
+	    !request->consumer || request->nr_pages > INT_MAX)
 		return ret;
-	return pin_user_pages_fast(start, nr_pages, gup_flags, pages);
+	return pin_next(request, start, nr_pages, gup_flags, pages);
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_user_pages, DAX_RETARGET);

@@ -8,41 +8,50 @@
  * go on writing.
  */
 
+#include <linux/bitmap.h>
 #include <linux/blkdev.h>
 #include <linux/dax.h>
 #include <linux/dax_retarget.h>
 #include <linux/dax_retarget_test.h>
+#include <linux/errseq.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
 
 #include "internal.h"
 
-/* Write back pages [@first, @last] of the file. Returns their number. */
+/*
+ * Write back pages [@first, @last] of the file, RETARGET_BATCH at most. Several pins
+ * often share pages: one write-back of each page is enough. Returns their number.
+ */
 static unsigned long sync_part(struct dax_pinned_file *file, pgoff_t first,
 			       pgoff_t last, void *unused)
 {
+	DECLARE_BITMAP(done, RETARGET_BATCH) = {};
+	unsigned long nr = 0, all = last - first + 1;
 	struct dax_pin_range *range;
-	unsigned long nr, done = 0;
 
-	for_each_dax_pin_range(range, file, first, last) {
+	for_each_dax_written_range(range, file, first, last) {
 		struct retarget_region *region = &range->pin->region;
-		unsigned long from = first, to = last;
+		unsigned long from = first, to = last, offset;
 
 		dax_pin_range_clip(range, &from, &to);
+		/* Where the range begins in the part; the bits go with its pages */
+		offset = range->node.start > first ?
+			 range->node.start - first : 0;
 		mutex_lock(&region->mutex);
-		nr = retarget_region_write_back(region, from, to);
+		nr += retarget_region_write_back(region, from, to, done, offset);
 		mutex_unlock(&region->mutex);
-		done += nr;
-		if (nr < to - from + 1)
-			continue;
-		/* Several pins often share pages: one write-back is enough */
-		if (range->node.last >= last)
+		if (nr == all)
 			break;
-		if (range->node.start <= first)
-			first = range->node.last + 1;
 	}
-	return done;
+	return nr;
+}
+
+static void sync_pages(struct dax_pinned_file *file, pgoff_t first,
+		       pgoff_t last)
+{
+	dax_pinned_file_visit(file, first, last, true, sync_part, NULL);
 }
 
 /**
@@ -55,8 +64,7 @@ static unsigned long sync_part(struct dax_pinned_file *file, pgoff_t first,
  * ended before the call. No record exists of what a device has written, so all
  * pages that a device could have written are written back.
  *
- * Context: where data of the file is written back for its integrity. May sleep,
- *	    does not allocate.
+ * Context: where a file is made durable. May sleep, does not allocate.
  */
 void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
 			 loff_t lend)
@@ -65,24 +73,28 @@ void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
 
 	if (!file)
 		return;
-	dax_pinned_file_visit(file, lstart >> PAGE_SHIFT, lend >> PAGE_SHIFT,
-			      sync_part, NULL);
+	sync_pages(file, lstart >> PAGE_SHIFT, lend >> PAGE_SHIFT);
 	dax_pinned_file_put(file);
 }
 
-static void sync_file(struct dax_pinned_file *file, void *sb)
+static void sync_file(struct dax_pinned_file *file)
 {
-	if (dax_pinned_file_is_of(file, sb))
-		dax_pinned_file_visit(file, 0, ULONG_MAX, sync_part, NULL);
+	sync_pages(file, 0, ULONG_MAX);
 }
 
 /* Covers what pins wrote back when they ended or lost their pages, too */
 static void flush_medium(struct super_block *sb)
 {
+	int ret;
+
 	if (dax_retarget_broken(DAX_BREAK_medium))
 		return;
-	if (sb->s_bdev && blk_queue_dax(bdev_get_queue(sb->s_bdev)))
-		blkdev_issue_flush(sb->s_bdev);
+	if (!sb->s_bdev || !blk_queue_dax(bdev_get_queue(sb->s_bdev)))
+		return;
+	ret = blkdev_issue_flush(sb->s_bdev);
+	/* For syncfs to return */
+	if (ret)
+		errseq_set(&sb->s_wb_err, ret);
 }
 
 /**
@@ -97,7 +109,7 @@ static void flush_medium(struct super_block *sb)
  */
 void dax_pins_sync_super(struct super_block *sb)
 {
-	dax_pinned_files_visit(sync_file, sb);
+	dax_pinned_files_visit(sb, sync_file);
 	flush_medium(sb);
 }
 

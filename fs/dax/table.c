@@ -105,6 +105,7 @@ void dax_pin_put(struct dax_pin *pin)
 		put_cred(pin->cred);
 	put_pid(pin->owner);
 	retarget_region_free(&pin->region);
+	xa_destroy(&pin->ranges);
 	kfree(pin->consumer);
 	kfree(pin);
 }

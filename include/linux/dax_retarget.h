@@ -27,6 +27,28 @@ struct page;
 struct sg_table;
 struct super_block;
 
+/**
+ * struct dax_pin_request - a region of memory that is being registered
+ * @dev: the device that does the DMA; %NULL if the CPU moves the data
+ * @start: user address of the region, page aligned
+ * @nr_pages: pages of the region
+ * @writable: may the device write?
+ * @consumer: name of the consumer's device, for administrators; %NULL if the region
+ *            must not have pages of DAX files
+ * @pin: gets the region's pin, for dax_pin_complete(); %NULL as long as no page is
+ *       of a DAX file
+ * @dax_end: for dax_pin_user_pages(): where the mapping of the DAX file ends
+ */
+struct dax_pin_request {
+	struct device *dev;
+	unsigned long start;
+	unsigned long nr_pages;
+	bool writable;
+	const char *consumer;
+	struct dax_pin *pin;
+	unsigned long dax_end;
+};
+
 #ifdef CONFIG_DAX_RETARGET
 
 DECLARE_STATIC_KEY_FALSE(dax_retarget_key);
@@ -42,12 +64,10 @@ static inline bool dax_retarget_enabled(void)
 }
 
 /* For consumers */
-struct dax_pin *dax_pin_create(struct device *dev, unsigned long start,
-			       unsigned long nr_pages, bool writable,
-			       const char *consumer);
-void dax_pin_limit_batch(struct dax_pin *pin, unsigned long start,
-			 unsigned long *nr_pages, unsigned int *max_segment);
-long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
+void dax_pin_limit_batch(const struct dax_pin_request *request,
+			 unsigned long start, unsigned long *nr_pages,
+			 unsigned int *max_segment);
+long dax_pin_user_pages(struct dax_pin_request *request, unsigned long start,
 			unsigned long nr_pages, unsigned int gup_flags,
 			struct page **pages);
 bool dax_pin_owns_page(struct dax_pin *pin, unsigned long index);
@@ -60,6 +80,8 @@ void dax_pin_put(struct dax_pin *pin);
 /* For file systems and the mm; callers test mapping_dax_pinned() first */
 void dax_retarget_range(struct address_space *mapping, loff_t lstart,
 			loff_t lend);
+void dax_retarget_free_range(struct address_space *mapping, loff_t lstart,
+			     loff_t lend);
 void dax_retarget_inode(struct inode *inode);
 void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff);
 void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
@@ -68,8 +90,11 @@ void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
 /* For file systems and the mm; callers test dax_retarget_enabled() first */
 void dax_retarget_pagemap(struct dev_pagemap *pgmap);
 void dax_pins_sync_super(struct super_block *sb);
-void dax_pins_memory_failure(unsigned long pfn);
+void dax_pins_memory_failure(unsigned long pfn, bool simulated);
 bool dax_pins_write_to(struct super_block *sb);
+
+/* For the IOMMU core */
+void dax_pins_leave_device(struct device *dev);
 
 #else /* CONFIG_DAX_RETARGET */
 
@@ -78,23 +103,15 @@ static inline bool dax_retarget_enabled(void)
 	return false;
 }
 
-static inline struct dax_pin *dax_pin_create(struct device *dev,
-					     unsigned long start,
-					     unsigned long nr_pages,
-					     bool writable,
-					     const char *consumer)
-{
-	return NULL;
-}
-
-static inline void dax_pin_limit_batch(struct dax_pin *pin,
+static inline void dax_pin_limit_batch(const struct dax_pin_request *request,
 				       unsigned long start,
 				       unsigned long *nr_pages,
 				       unsigned int *max_segment)
 {
 }
 
-static inline long dax_pin_user_pages(struct dax_pin *pin, unsigned long start,
+static inline long dax_pin_user_pages(struct dax_pin_request *request,
+				      unsigned long start,
 				      unsigned long nr_pages,
 				      unsigned int gup_flags,
 				      struct page **pages)
@@ -132,6 +149,11 @@ static inline void dax_retarget_range(struct address_space *mapping,
 {
 }
 
+static inline void dax_retarget_free_range(struct address_space *mapping,
+					   loff_t lstart, loff_t lend)
+{
+}
+
 static inline void dax_retarget_inode(struct inode *inode)
 {
 }
@@ -154,13 +176,17 @@ static inline void dax_pins_sync_super(struct super_block *sb)
 {
 }
 
-static inline void dax_pins_memory_failure(unsigned long pfn)
+static inline void dax_pins_memory_failure(unsigned long pfn, bool simulated)
 {
 }
 
 static inline bool dax_pins_write_to(struct super_block *sb)
 {
 	return false;
+}
+
+static inline void dax_pins_leave_device(struct device *dev)
+{
 }
 
 #endif /* CONFIG_DAX_RETARGET */

@@ -12,8 +12,6 @@
 #define DAX_RETARGET_REFUSALS \
 	{ DAX_RETARGET_REFUSAL_NONE, \
 	  "nothing is in the way" }, \
-	{ DAX_RETARGET_REFUSAL_DISABLED, \
-	  "the kernel was not booted with dax_retarget=on" }, \
 	{ DAX_RETARGET_REFUSAL_NO_DMA, \
 	  "the device does no DMA of its own" }, \
 	{ DAX_RETARGET_REFUSAL_NO_IOMMU, \
@@ -40,8 +38,8 @@
 	  "the device's DMA may go through bounce buffers" }, \
 	{ DAX_RETARGET_REFUSAL_CRASH_KERNEL, \
 	  "a crash kernel attaches domains late" }, \
-	{ DAX_RETARGET_REFUSAL_BUSY, \
-	  "the device is busy; ask again" }, \
+	{ DAX_RETARGET_REFUSAL_STOPPED, \
+	  "the device was stopped, as the IOMMU failed; bind its driver again" }, \
 	{ DAX_RETARGET_REFUSAL_MANAGED, \
 	  "its driver manages the device's DMA itself" }, \
 	{ DAX_RETARGET_REFUSAL_PRIVATE_MAPPING, \
@@ -54,8 +52,6 @@
 	  "a hole in a read-only mapping" }, \
 	{ DAX_RETARGET_REFUSAL_NOT_DIRECT, \
 	  "the file system is not directly on persistent memory" }, \
-	{ DAX_RETARGET_REFUSAL_STALE_ENTRY, \
-	  "a stale page table entry" }, \
 	{ DAX_RETARGET_REFUSAL_SEGMENT, \
 	  "a segment crosses the device's segment boundary" }, \
 	{ DAX_RETARGET_REFUSAL_TEST, \
@@ -64,7 +60,6 @@
 /* Each value, for readers of trace events, which know no enum */
 #define DAX_RETARGET_REFUSAL_VALUES(X) \
 	X(DAX_RETARGET_REFUSAL_NONE) \
-	X(DAX_RETARGET_REFUSAL_DISABLED) \
 	X(DAX_RETARGET_REFUSAL_NO_DMA) \
 	X(DAX_RETARGET_REFUSAL_NO_IOMMU) \
 	X(DAX_RETARGET_REFUSAL_NOT_PCI) \
@@ -78,14 +73,13 @@
 	X(DAX_RETARGET_REFUSAL_NOT_COHERENT) \
 	X(DAX_RETARGET_REFUSAL_BOUNCE) \
 	X(DAX_RETARGET_REFUSAL_CRASH_KERNEL) \
-	X(DAX_RETARGET_REFUSAL_BUSY) \
+	X(DAX_RETARGET_REFUSAL_STOPPED) \
 	X(DAX_RETARGET_REFUSAL_MANAGED) \
 	X(DAX_RETARGET_REFUSAL_PRIVATE_MAPPING) \
 	X(DAX_RETARGET_REFUSAL_FILE_SYSTEM) \
 	X(DAX_RETARGET_REFUSAL_SHARED_BLOCKS) \
 	X(DAX_RETARGET_REFUSAL_HOLE) \
 	X(DAX_RETARGET_REFUSAL_NOT_DIRECT) \
-	X(DAX_RETARGET_REFUSAL_STALE_ENTRY) \
 	X(DAX_RETARGET_REFUSAL_SEGMENT) \
 	X(DAX_RETARGET_REFUSAL_TEST)
 

@@ -19,8 +19,9 @@ struct dentry;
 	X(hook)			/* hooks take nothing back */		       \
 	X(flush)		/* the IOTLB is flushed */		       \
 	X(marks)		/* marks are applied when a pin goes live */   \
-	X(unmap)		/* a pin unmaps before it leaves the index */  \
+	X(detach)		/* a pin detaches before it leaves the index */ \
 	X(write_back)		/* CPU caches are written back */	       \
+	X(skip_failed)		/* memory that failed is not written back */   \
 	X(medium)		/* syncfs flushes the medium */		       \
 	X(remove)		/* memory that is removed is taken back */     \
 	X(report_failure)	/* a failure of memory is reported */	       \
@@ -44,8 +45,16 @@ struct dentry;
 /* Windows to hold open: DAX_WINDOW_unmapped, delay_ms/unmapped and so on */
 #define DAX_RETARGET_WINDOWS(X)						       \
 	X(registered)		/* all pages are known, none is mapped */      \
-	X(unmapped)		/* the pin is still in the index */	       \
-	X(left_index)		/* the pin still has its memory */
+	X(mapping)		/* entries are written, the pin is not live */ \
+	X(detached)		/* the pin is still in the index */	       \
+	X(left_index)		/* the pin still has its memory */	       \
+	X(unmapping)		/* the pin is detached, its IOVAs are mapped */
+
+/* Failures of the IOMMU: DAX_FAIL_table, fail/table and so on */
+#define DAX_RETARGET_FAILURES(X)					       \
+	X(table)		/* no page table is left for a split */	       \
+	X(replace)		/* an entry cannot be replaced */	       \
+	X(flush)		/* a flush is not confirmed */
 
 #define DAX_RETARGET_ENUM(name) DAX_BREAK_##name,
 enum dax_retarget_breakage {
@@ -61,10 +70,18 @@ enum dax_retarget_window {
 
 #undef DAX_RETARGET_ENUM
 
+#define DAX_RETARGET_ENUM(name) DAX_FAIL_##name,
+enum dax_retarget_failure {
+	DAX_RETARGET_FAILURES(DAX_RETARGET_ENUM)
+};
+
+#undef DAX_RETARGET_ENUM
+
 #ifdef CONFIG_DAX_RETARGET_TEST
 bool dax_retarget_broken(enum dax_retarget_breakage step);
 void dax_retarget_hold(enum dax_retarget_window window);
 bool dax_retarget_shrinks_inodes(void);
+bool dax_retarget_fails(enum dax_retarget_failure failure);
 bool dax_retarget_should_fail(void);
 void dax_retarget_test_init(struct dentry *dir);
 #else
@@ -75,6 +92,11 @@ static inline bool dax_retarget_broken(enum dax_retarget_breakage step)
 
 static inline void dax_retarget_hold(enum dax_retarget_window window)
 {
+}
+
+static inline bool dax_retarget_fails(enum dax_retarget_failure failure)
+{
+	return false;
 }
 
 static inline bool dax_retarget_should_fail(void)

@@ -21,7 +21,9 @@
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/sched/mm.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <uapi/linux/dax_retarget_netlink.h>
 
@@ -31,19 +33,18 @@ struct sg_table;
 
 /**
  * enum retarget_state - phases of a region's life, in order
- * @RETARGET_REGISTERING: the region's pages are being collected, no IOVA leads to
- *                        them; a hook marks pages
+ * @RETARGET_REGISTERING: the region's pages are being collected and mapped, and
+ *                        the device knows no IOVA; a hook marks pages
  * @RETARGET_LIVE: the device can reach the pages; a hook replaces entries
- * @RETARGET_UNMAPPED: no translation is left, what the device wrote is being
- *                     written back; a hook marks pages. A region that its
- *                     device's driver left behind stays in this phase.
- * @RETARGET_DEAD: a hook has nothing to do
+ * @RETARGET_DETACHED: no translation to a page in the extents is left, what the
+ *                     device wrote is being written back; a hook marks pages. A
+ *                     region that its device's driver left behind stays in this
+ *                     phase.
  */
 enum retarget_state {
 	RETARGET_REGISTERING,
 	RETARGET_LIVE,
-	RETARGET_UNMAPPED,
-	RETARGET_DEAD,
+	RETARGET_DETACHED,
 };
 
 /* First the counters of what exists now, then the counters since boot */
@@ -59,19 +60,42 @@ enum retarget_stat {
 	RETARGET_STAT_FLUSHES,
 	RETARGET_STAT_PAGES_FLUSHED,
 	RETARGET_STAT_PAGES_FAILED,
+	RETARGET_STAT_STOPS,
 	RETARGET_STAT_NR,
 };
 
 /**
- * struct retarget_stats - counters of one device
- * @next: in the list of all; never removed, as devices come back
+ * struct retarget_device - what is known of a device, by name
+ *
+ * Stays for good, as devices come back.
+ *
+ * @next: in the list of all
  * @name: of the device
  * @stat: counters
+ * @bound: is a driver bound to the device? With @driver, @refusal and
+ *         @domain_type protected by a lock in device.c
+ * @driver: name of the driver
+ * @refusal: why the device does not qualify
+ * @domain_type: name of the type of its IOMMU domain
+ * @stopped: was the device stopped, as the IOMMU failed? Until another driver is
+ *           bound.
+ * @rwsem: for read by a task that maps, detaches or unmaps a region, for write
+ *         when the device loses its driver, hence its domain
+ * @lock: protects @regions
+ * @regions: mapped regions of the device
  */
-struct retarget_stats {
-	struct retarget_stats *next;
+struct retarget_device {
+	struct retarget_device *next;
 	char *name;
 	atomic_long_t stat[RETARGET_STAT_NR];
+	bool bound;
+	char driver[32];
+	enum dax_retarget_refusal refusal;
+	const char *domain_type;
+	bool stopped;
+	struct rw_semaphore rwsem;
+	spinlock_t lock;	/* see above */
+	struct list_head regions;
 };
 
 /**
@@ -88,10 +112,11 @@ struct retarget_extent {
 
 /**
  * struct retarget_region - pages that one device reaches
- * @mutex: taken by hooks and by the steps of the region's life; protects @state,
- *         @cached, @extents, @retargeted, their numbers, @tables, @iova, @sgt and
- *         the entries in the IOMMU. The task that registers the region sets
- *         @scratch, @retargeted and @stats before a hook can find a page.
+ * @mutex: taken by hooks, for a batch of pages at a time, and by the steps of the
+ *         region's life; protects @state, @cached, @extents, @retargeted, their
+ *         numbers, @tables of @scratch, and replacing entries in the IOMMU. The
+ *         task that registers the region sets @page, @retargeted and @device
+ *         before a hook can find a page, and @iova before the region is live.
  * @state: phase
  * @writable: may the device write?
  * @cached: do CPU caches hold back what the device writes from the medium?
@@ -99,21 +124,21 @@ struct retarget_extent {
  * @domain: the IOMMU domain of @dev; there while a driver is bound to @dev, hence
  *          while the region is live
  * @nr_pages: pages of the whole region
- * @scratch: zeroed page, of this region only, that replaces pages taken back
- * @tables: reserved page table pages
- * @nr_tables: number of elements of @tables when the region became live
+ * @page: zeroed page, of this region only, that replaces pages taken back
+ * @scratch: @page, and the page tables that replacing entries takes
  * @retargeted: a bit for each page of the region that was taken back. A bitmap
  *              and not a set of intervals, since a hook cannot allocate.
  * @extents: frames, in order of index
  * @nr_extents: used elements of @extents
  * @max_extents: allocated elements of @extents
  * @iova: IOVA of page 0, when live
- * @sgt: mapped scatterlist, when live
+ * @sgt: mapped scatterlist; the task that unmaps it takes it out under @mutex
  * @dir: direction @sgt is mapped for
  * @attrs: DMA attributes @sgt is mapped with
  * @nr_pinned: pages in @extents
  * @nr_retargeted: bits in @retargeted
- * @stats: counters of @dev; %NULL before the first page
+ * @device: what is known of @dev; %NULL before the first page
+ * @link: in @regions of @device, while the region is mapped
  */
 struct retarget_region {
 	struct mutex mutex;	/* taken last, see fs/dax/internal.h */
@@ -123,9 +148,8 @@ struct retarget_region {
 	struct device *dev;
 	struct iommu_domain *domain;
 	unsigned long nr_pages;
-	struct page *scratch;
-	struct list_head tables;
-	long nr_tables;
+	struct page *page;
+	struct iommu_retarget_scratch scratch;
 	unsigned long *retargeted;
 	struct retarget_extent *extents;
 	unsigned long nr_extents;
@@ -136,27 +160,31 @@ struct retarget_region {
 	unsigned long attrs;
 	unsigned long nr_pinned;
 	unsigned long nr_retargeted;
-	struct retarget_stats *stats;
+	struct retarget_device *device;
+	struct list_head link;
 };
 
-/* A hook seldom finds regions in more domains; with more, it flushes more often */
+/* A hook seldom finds regions of more devices; with more, it flushes more often */
 #define RETARGET_DOMAINS	4
 
 /**
  * struct retarget_gather - flushes that a hook has to do before it returns
+ * @srcu: keeps the domains of the regions
  * @nr: used elements of @slot
- * @slot: the domain, the range to invalidate, and the counters of the device
+ * @slot: a device, its domain, and the ranges to invalidate
  */
 struct retarget_gather {
+	int srcu;
 	unsigned int nr;
 	struct {
 		struct iommu_domain *domain;
-		struct retarget_stats *stats;
-		struct iommu_iotlb_gather iotlb;
+		struct retarget_region *region;	/* one of the device's */
+		unsigned int nr;
+		struct iommu_retarget_range range[IOMMU_RETARGET_RANGES];
 	} slot[RETARGET_DOMAINS];
 };
 
-/* Pages that are written back before the locks are dropped for a moment */
+/* Pages that are worked on before the locks are dropped for a moment */
 #define RETARGET_BATCH	4096UL
 
 /* Teach lockdep at once that reclaim, which may evict an inode, calls hooks */
@@ -167,21 +195,42 @@ do {						\
 	fs_reclaim_release(GFP_KERNEL);		\
 } while (0)
 
+/* Has the region large entries? Known before the region is live. */
+static inline bool
+retarget_region_has_large(const struct retarget_region *region)
+{
+	return READ_ONCE(region->scratch.leaf_size) > PAGE_SIZE;
+}
+
 /* device.c */
 enum dax_retarget_refusal retarget_device_refusal(struct device *dev,
 						  struct iommu_domain *domain);
+struct retarget_device *retarget_device_get(const char *name);
+struct retarget_device *retarget_device_next(struct retarget_device *device);
+void retarget_device_bound(struct device *dev);
+unsigned long retarget_device_leave(struct device *dev);
+bool retarget_device_describe(struct retarget_device *device, char *driver,
+			      enum dax_retarget_refusal *refusal,
+			      const char **domain_type);
+
+/* stop.c */
+void retarget_region_stop(struct retarget_region *region, const char *why);
+static inline bool retarget_region_stopped(const struct retarget_region *region)
+{
+	return READ_ONCE(region->device->stopped);
+}
 
 /* region.c */
 void retarget_region_init(struct retarget_region *region, struct device *dev,
 			  struct iommu_domain *domain, unsigned long nr_pages,
 			  bool writable);
-int retarget_region_prepare(struct retarget_region *region, unsigned long nr);
+int retarget_region_prepare(struct retarget_region *region);
 void retarget_region_release(struct retarget_region *region);
 void retarget_region_free(struct retarget_region *region);
 
 /* extents.c */
 void retarget_region_add_frames(struct retarget_region *region,
-				unsigned long first, struct page **pages,
+				unsigned long first, unsigned long pfn,
 				unsigned long nr, bool cached);
 struct retarget_extent *
 retarget_region_find(const struct retarget_region *region, unsigned long index);
@@ -222,48 +271,59 @@ retarget_extent_clip(const struct retarget_extent *extent, unsigned long *first,
 }
 
 /* map.c */
-void retarget_region_limit_batch(const struct retarget_region *region,
-				 unsigned long index, unsigned long *nr_pages,
-				 unsigned int *max_segment);
+void retarget_limit_batch(struct device *dev, unsigned long index,
+			  unsigned long *nr_pages, unsigned int *max_segment);
 int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
 			unsigned long attrs);
-bool retarget_region_unmap_locked(struct retarget_region *region);
+bool retarget_region_detach(struct retarget_region *region);
 void retarget_region_unmap(struct retarget_region *region);
 
+/* For device.c only: the device's rwsem is held */
+bool retarget_region_detach_locked(struct retarget_region *region);
+void retarget_region_unmap_locked(struct retarget_region *region);
+
 /* replace.c */
-void retarget_gather_init(struct retarget_gather *gather);
-void retarget_gather_flush(struct retarget_gather *gather);
-unsigned long retarget_region_take(struct retarget_region *region,
-				   unsigned long first, unsigned long last,
-				   bool blocks_stay,
-				   struct retarget_gather *gather);
-unsigned long retarget_region_take_frames(struct retarget_region *region,
-					  unsigned long first,
-					  unsigned long last, unsigned long pfn,
-					  unsigned long nr,
-					  struct retarget_gather *gather);
+void retarget_hook_begin(struct retarget_gather *gather);
+bool retarget_hook_flush(struct retarget_gather *gather);
+void retarget_hook_end(struct retarget_gather *gather);
+void retarget_hooks_wait(void);
+unsigned long retarget_region_batch(const struct retarget_region *region,
+				    unsigned long first, unsigned long last);
+unsigned long retarget_region_replace(struct retarget_region *region,
+				      unsigned long first, unsigned long last,
+				      struct retarget_gather *gather);
+unsigned long retarget_region_mark(struct retarget_region *region,
+				   unsigned long first, unsigned long last);
 void retarget_region_unmark(struct retarget_region *region, unsigned long first,
 			    unsigned long last);
 bool retarget_region_reaches(struct retarget_region *region,
-			     unsigned long index);
-bool retarget_region_reaches_frame(struct retarget_region *region,
-				   unsigned long first, unsigned long last,
-				   unsigned long pfn, unsigned long *index);
+			     unsigned long first, unsigned long last);
+bool retarget_region_find_frame(struct retarget_region *region,
+				unsigned long pfn, unsigned long nr,
+				unsigned long *first, unsigned long *last);
 
 /* For map.c only */
-void retarget_region_apply_marks(struct retarget_region *region,
-				 struct retarget_gather *gather);
+unsigned long retarget_region_apply_marks(struct retarget_region *region,
+					  unsigned long first,
+					  unsigned long last,
+					  struct retarget_gather *gather);
+void retarget_gather_add(struct retarget_gather *gather,
+			 struct retarget_region *region, unsigned long first,
+			 unsigned long last);
 
 /* write_back.c */
 unsigned long retarget_region_write_back(struct retarget_region *region,
 					 unsigned long first,
-					 unsigned long last);
+					 unsigned long last,
+					 unsigned long *done, unsigned long bit);
+void retarget_frame_failed(unsigned long pfn);
+bool retarget_frame_has_failed(unsigned long pfn);
+bool retarget_frames_failed(void);
 
 /* stats.c */
 void retarget_stat_add(enum retarget_stat stat, long value);
+long retarget_stat_read(enum retarget_stat stat);
 void retarget_region_count(struct retarget_region *region,
 			   enum retarget_stat stat, long value);
-struct retarget_stats *retarget_stats_get(const char *name);
-const struct retarget_stats *retarget_stats_find(const char *name);
 
 #endif /* _LINUX_IOMMU_RETARGET_H */

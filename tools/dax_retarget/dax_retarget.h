@@ -78,11 +78,12 @@ struct pin {
 };
 
 /**
- * struct event - pages were taken back from a pin, or failed under it
+ * struct event - pages were taken back from a pin, or failed under it, or the
+ * device of the pin was stopped
  * @number: from 1 since boot
  * @time: in nanoseconds since boot
  * @reason: enum dax_retarget_reason
- * @pages: that were taken back, or failed
+ * @pages: that were taken back, or failed; 0 if the device was stopped
  * @pin: the pin, with the range that the event is about; an event says nothing
  *	of its age and state
  */
@@ -100,12 +101,19 @@ struct pins {
 	size_t max;
 };
 
+/**
+ * struct device - a PCI device with a driver
+ * @has_counters: did the kernel tell the counters, which are all from @pins on?
+ *
+ * The others are as in Documentation/netlink/specs/dax-retarget.yaml.
+ */
 struct device {
 	char *name;
 	char *driver;
 	bool retargetable;
 	uint32_t refusal;
 	char *domain_type;
+	bool has_counters;
 	uint64_t pins;
 	uint64_t bytes_pinned;
 	uint64_t bytes_retargeted;
@@ -254,6 +262,7 @@ bool is_selected(const struct selector *selector, const struct pin *pin);
 void resolve_device(struct selector *selector);
 
 /* netlink.c */
+bool feature_is_built_in(void);
 bool feature_exists(void);
 void get_pins(struct pins *pins, const struct selector *selector);
 void free_pins(struct pins *pins);

@@ -32,6 +32,8 @@ static struct json_object *json_device(const struct device *device,
 		put_string(object, "reason", refusal_words(device->refusal));
 	}
 	put_string(object, "domain_type", device->domain_type);
+	if (!device->has_counters)
+		return object;
 	put_number(object, "pins", device->pins);
 	put_number(object, "pinned", device->bytes_pinned);
 	put_number(object, "lost", device->bytes_retargeted);
@@ -56,6 +58,25 @@ static char *join(struct json_object *names)
 	return text;
 }
 
+/* Columns that add_counters() fills */
+#define COUNTERS	4
+
+static void add_counters(struct table *table, const struct device *device,
+			 bool exact)
+{
+	int n;
+
+	if (device->has_counters) {
+		table_add(table, xasprintf("%" PRIu64, device->pins));
+		table_add(table, human_size(device->bytes_pinned, exact));
+		table_add(table, human_size(device->bytes_retargeted, exact));
+		table_add(table, xasprintf("%" PRIu64, device->flushes));
+	} else {
+		for (n = 0; n < COUNTERS; n++)
+			table_add(table, xstrdup("-"));
+	}
+}
+
 static void add_device(struct table *table, const struct device *device,
 		       struct json_object *rdma, bool exact)
 {
@@ -63,10 +84,7 @@ static void add_device(struct table *table, const struct device *device,
 	table_add(table, printable(device->driver));
 	table_add(table, join(rdma));
 	table_add(table, printable(device->domain_type));
-	table_add(table, xasprintf("%" PRIu64, device->pins));
-	table_add(table, human_size(device->bytes_pinned, exact));
-	table_add(table, human_size(device->bytes_retargeted, exact));
-	table_add(table, xasprintf("%" PRIu64, device->flushes));
+	add_counters(table, device, exact);
 	table_add(table, device->retargetable ? xstrdup("yes") :
 		  xasprintf("no: %s", refusal_words(device->refusal)));
 }
@@ -118,6 +136,8 @@ const struct verb devices_verb = {
 	.description =
 "List devices: those of RDMA devices, those given to VFIO, and those that have\n"
 "or had pins. VERDICT is what the kernel says of the device and its IOMMU; see\n"
-"doctor for what else can be in the way.\n",
+"doctor for what else can be in the way. The kernel tells the numbers to readers\n"
+"with CAP_SYS_ADMIN only; other readers see \"-\", and miss devices that are\n"
+"listed for their pins alone.\n",
 	.run = run_devices,
 };

@@ -146,17 +146,15 @@ static bool is_boolean_on(const char *s)
 
 static void check_parameter(void)
 {
-	struct status status;
 	char mode[256];
 
-	if (!have_feature) {
-		problem("run a kernel with the DAX retarget patches, built with CONFIG_DAX_RETARGET=y",
-			"the kernel does not have DAX retarget");
+	if (have_feature) {
+		ok("the kernel has DAX retarget, and it is on");
 		return;
 	}
-	get_status(&status);
-	if (status.enabled) {
-		ok("the kernel has DAX retarget, and it is on");
+	if (!feature_is_built_in()) {
+		problem("run a kernel with the DAX retarget patches, built with CONFIG_DAX_RETARGET=y",
+			"the kernel does not have DAX retarget");
 		return;
 	}
 	if (!kernel_parameter("dax_retarget", mode, sizeof(mode)))
@@ -244,8 +242,7 @@ static const struct device *device_by_name(const char *name)
 static bool driver_opted_in(const char *rdma_device, const char *driver)
 {
 	static const char *const drivers[] = {
-		"mlx5_core", "mlx4_core", "bnxt_en", "ice", "i40e", "hns3",
-		"efa",
+		"mlx5_core", "mlx4_core", "bnxt_en", "ice", "i40e", "efa",
 	};
 	size_t i;
 
@@ -261,8 +258,6 @@ static bool driver_opted_in(const char *rdma_device, const char *driver)
 
 /* What helps, by what the kernel says of a device */
 static const char *const remedies[] = {
-	[DAX_RETARGET_REFUSAL_DISABLED] =
-		"add dax_retarget=on to the kernel's command line, and reboot",
 	[DAX_RETARGET_REFUSAL_NO_DMA] =
 		"use a NIC with RDMA in hardware, not rxe or siw",
 	[DAX_RETARGET_REFUSAL_NO_IOMMU] =
@@ -286,7 +281,8 @@ static const char *const remedies[] = {
 	[DAX_RETARGET_REFUSAL_BOUNCE] =
 		"boot without swiotlb=force; an external device cannot be trusted",
 	[DAX_RETARGET_REFUSAL_CRASH_KERNEL] = "use the regular kernel",
-	[DAX_RETARGET_REFUSAL_BUSY] = "ask again",
+	[DAX_RETARGET_REFUSAL_STOPPED] =
+		"see the kernel log, then unbind its driver and bind it again",
 	[DAX_RETARGET_REFUSAL_MANAGED] =
 		"bind the device to its own driver: VFIO cannot pin DAX files yet",
 };
@@ -313,9 +309,7 @@ static void check_dma_device(const char *name)
 		return;
 	}
 	if (device) {
-		/* A finding about the machine tells of the parameter */
-		if (device->refusal != DAX_RETARGET_REFUSAL_DISABLED)
-			refused(device->refusal);
+		refused(device->refusal);
 		return;
 	}
 	if (!path_exists("/sys/bus/pci/devices/%s", name)) {
@@ -331,7 +325,7 @@ static void check_dma_device(const char *name)
 	if (have_feature)
 		return;
 
-	/* This kernel cannot be asked, but its IOMMU can be looked at */
+	/* The kernel cannot be asked, but its IOMMU can be looked at */
 	read_line(type, sizeof(type), "/sys/bus/pci/devices/%s/iommu_group/type",
 		  name);
 	if (!type[0])
@@ -354,7 +348,7 @@ static void check_rdma(const char *name)
 	if (driver_opted_in(name, driver))
 		ok("its driver, %s, lets DAX files be pinned", driver);
 	else
-		problem("use a NIC of one of mlx5, mlx4, bnxt_re, irdma, hns, efa",
+		problem("use a NIC of one of mlx5, mlx4, bnxt_re, irdma, efa",
 			"its driver, %s, does not let DAX files be pinned",
 			driver[0] ? driver : "none");
 }

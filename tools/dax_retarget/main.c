@@ -40,8 +40,8 @@ static const struct verb command = {
 "After a verb, --help tells of the verb.\n"
 "\n"
 "Exit status: 0 done; 1 failed, or nothing was found to be revoked, or doctor\n"
-"found something in the way; 2 wrong usage; 3 the kernel does not have DAX\n"
-"retarget; 4 no permission.\n",
+"found something in the way; 2 wrong usage; 3 DAX retarget is off, or the kernel\n"
+"does not have it; 4 no permission.\n",
 	.takes_arguments = true,
 };
 

@@ -72,24 +72,38 @@ static void print_json_event(const struct monitor *monitor,
 	free(when);
 }
 
+/* What the consumer's name follows */
+static char *what_happened(const struct monitor *monitor,
+			   const struct event *event)
+{
+	char *size, *text;
+
+	if (event->reason == DAX_RETARGET_REASON_STOPPED)
+		return xasprintf("device %s under", event->pin.device);
+	size = human_size(event->pages * event->pin.page_size, monitor->exact);
+	text = xasprintf("%s %s", size,
+			 event->reason == DAX_RETARGET_REASON_MEMORY_FAILURE ?
+			 "failed under" : "taken from");
+	free(size);
+	return text;
+}
+
 static void print_text_event(const struct monitor *monitor,
 			     const struct event *event)
 {
 	const struct pin *pin = &event->pin;
 	char *when = time_text(monitor, event->time, false);
-	char *size = human_size(event->pages * pin->page_size, monitor->exact);
+	char *what = what_happened(monitor, event);
 	char *comm = printable(pin->comm);
 	char *range = range_text(&pin->place, monitor->exact);
 	char *file = place_text(&pin->place);
 
-	printf("%s #%" PRIu64 " %s: %s %s %s pin %" PRIu32
+	printf("%s #%" PRIu64 " %s: %s %s pin %" PRIu32
 	       " of %s[%" PRIu32 "], %s of %s\n",
-	       when, event->number, reason_name(event->reason), size,
-	       event->reason == DAX_RETARGET_REASON_MEMORY_FAILURE ?
-	       "failed under" : "taken from",
+	       when, event->number, reason_name(event->reason), what,
 	       pin->consumer, pin->id, comm, pin->pid, range, file);
 	free(when);
-	free(size);
+	free(what);
 	free(comm);
 	free(range);
 	free(file);
@@ -215,8 +229,6 @@ static int run_monitor(int argc, char **argv)
 	monitor.last = status.events;
 	subscribe();
 	warn_of_namespace();
-	if (!status.enabled)
-		fprintf(stderr, "dax-retarget: the kernel was not booted with dax_retarget=on: there will be no events\n");
 	monitor.epoch = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
 	if (!monitor.json) {
 		puts("waiting for events");
@@ -233,9 +245,10 @@ const struct verb monitor_verb = {
 	.name = "monitor",
 	.summary = "report live what is taken back",
 	.description =
-"Print a line whenever pages are taken back from a device, or fail under it.\n"
-"Needs CAP_SYS_ADMIN, and the initial network namespace. Ends with status 0 by\n"
-"Ctrl-C, SIGTERM, or when nobody reads what it prints.\n",
+"Print a line whenever pages are taken back from a device, or fail under it, and\n"
+"when a device is stopped, as its IOMMU failed. Needs CAP_SYS_ADMIN, and the\n"
+"initial network namespace. Ends with status 0 by Ctrl-C, SIGTERM, or when nobody\n"
+"reads what it prints.\n",
 	.notes = "Events that were lost on the way are reported by their number.\n",
 	.run = run_monitor,
 };

@@ -121,7 +121,7 @@ static int on_ack(struct nl_msg *msg, void *arg)
 	return NL_STOP;
 }
 
-/* Returns false if the kernel does not have the family */
+/* Returns false if the kernel does not have the family, or DAX retarget is off */
 static bool channel_open(struct channel *channel)
 {
 	int one = 1, ret;
@@ -152,10 +152,28 @@ static bool channel_open(struct channel *channel)
 	return true;
 }
 
+/*
+ * Was the kernel built with DAX retarget? While DAX retarget is off, it registers
+ * nothing, and only its symbols tell. Many kernels list functions alone.
+ */
+bool feature_is_built_in(void)
+{
+	FILE *f = fopen("/proc/kallsyms", "r");
+	bool found = false;
+	char line[512];
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, " dax_retarget_range\n");
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static void need_feature(struct channel *channel)
 {
 	if (!channel_open(channel))
-		fail(EXIT_NO_FEATURE,
+		fail(EXIT_NO_FEATURE, "%s", feature_is_built_in() ?
+		     "DAX retarget is off: add dax_retarget=on to the kernel's command line, and reboot" :
 		     "this kernel does not have DAX retarget (CONFIG_DAX_RETARGET)");
 }
 
@@ -362,6 +380,7 @@ static int on_device(struct nl_msg *msg, void *arg)
 	device->retargetable = attrs[DAX_RETARGET_A_DEVICE_RETARGETABLE];
 	device->refusal = get_uint(attrs[DAX_RETARGET_A_DEVICE_REFUSAL]);
 	device->domain_type = get_name(attrs[DAX_RETARGET_A_DEVICE_DOMAIN_TYPE]);
+	device->has_counters = attrs[DAX_RETARGET_A_DEVICE_PINS];
 	device->pins = get_uint(attrs[DAX_RETARGET_A_DEVICE_PINS]);
 	device->bytes_pinned =
 		get_uint(attrs[DAX_RETARGET_A_DEVICE_BYTES_PINNED]);

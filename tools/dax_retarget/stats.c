@@ -8,40 +8,45 @@
 
 #include "dax_retarget.h"
 
-static void print_size(const char *what, uint64_t bytes, bool exact)
+/* Print and free */
+static void print_line(const char *what, char *value)
 {
-	char *size = human_size(bytes, exact);
-
-	printf("%-36s %s\n", what, size);
-	free(size);
+	printf("%-36s %s\n", what, value);
+	free(value);
 }
 
-static void print_number(const char *what, uint64_t n)
+/* A number that is not known is "-" */
+static void print_number(const char *what, uint64_t n, bool known)
 {
-	printf("%-36s %" PRIu64 "\n", what, n);
+	print_line(what, known ? xasprintf("%" PRIu64, n) : xstrdup("-"));
+}
+
+static void print_size(const char *what, uint64_t bytes, bool exact, bool known)
+{
+	print_line(what, known ? human_size(bytes, exact) : xstrdup("-"));
 }
 
 static void print_text(const struct device *total, const struct status *status,
 		       bool exact)
 {
+	bool known = total->has_counters;
+
 	printf("%-36s %s\n", "enabled (dax_retarget=on)",
 	       status->enabled ? "yes" : "no");
-	print_number("pins", total->pins);
-	print_size("pinned", total->bytes_pinned, exact);
-	print_number("scratch pages", total->scratch_pages);
-	print_number("page tables in reserve", total->table_pages);
-	print_size("lost, since boot", total->bytes_retargeted, exact);
-	print_number("times pages were taken, since boot", total->retargets);
-	print_number("flushes of the IOTLB, since boot", total->flushes);
-	print_number("events, since boot", status->events);
-	print_number("events that were not sent", status->events_lost);
+	print_number("pins", total->pins, known);
+	print_size("pinned", total->bytes_pinned, exact, known);
+	print_number("scratch pages", total->scratch_pages, known);
+	print_number("page tables in reserve", total->table_pages, known);
+	print_size("lost, since boot", total->bytes_retargeted, exact, known);
+	print_number("times pages were taken, since boot", total->retargets,
+		     known);
+	print_number("flushes of the IOTLB, since boot", total->flushes, known);
+	print_number("events, since boot", status->events, true);
+	print_number("events that were not sent", status->events_lost, true);
 }
 
-static void print_json(const struct device *total, const struct status *status)
+static void put_counters(struct json_object *object, const struct device *total)
 {
-	struct json_object *object = json_object_new_object();
-
-	put_bool(object, "enabled", status->enabled);
 	put_number(object, "pins", total->pins);
 	put_number(object, "pinned", total->bytes_pinned);
 	put_number(object, "scratch_pages", total->scratch_pages);
@@ -49,6 +54,15 @@ static void print_json(const struct device *total, const struct status *status)
 	put_number(object, "lost", total->bytes_retargeted);
 	put_number(object, "retargets", total->retargets);
 	put_number(object, "flushes", total->flushes);
+}
+
+static void print_json(const struct device *total, const struct status *status)
+{
+	struct json_object *object = json_object_new_object();
+
+	put_bool(object, "enabled", status->enabled);
+	if (total->has_counters)
+		put_counters(object, total);
 	put_number(object, "events", status->events);
 	put_number(object, "events_lost", status->events_lost);
 	print_json_value(object);
@@ -64,7 +78,7 @@ static int run_stats(int argc, char **argv)
 		OPT_END()
 	};
 	struct devices devices = { };
-	struct device total = { };
+	struct device total = { .has_counters = true };
 	struct status status;
 	size_t i;
 
@@ -73,6 +87,7 @@ static int run_stats(int argc, char **argv)
 	get_devices(&devices);
 	get_status(&status);
 	for (i = 0; i < devices.nr; i++) {
+		total.has_counters &= devices.device[i].has_counters;
 		total.pins += devices.device[i].pins;
 		total.bytes_pinned += devices.device[i].bytes_pinned;
 		total.bytes_retargeted += devices.device[i].bytes_retargeted;
@@ -82,6 +97,8 @@ static int run_stats(int argc, char **argv)
 		total.table_pages += devices.device[i].table_pages;
 	}
 	free_devices(&devices);
+	if (!total.has_counters)
+		fprintf(stderr, "dax-retarget: the kernel tells what devices have only to readers with CAP_SYS_ADMIN\n");
 	if (json)
 		print_json(&total, &status);
 	else
@@ -92,6 +109,8 @@ static int run_stats(int argc, char **argv)
 const struct verb stats_verb = {
 	.name = "stats",
 	.summary = "totals",
-	.description = "Totals over all devices that have a driver.\n",
+	.description =
+"Totals over all devices that have a driver, and of events. The kernel tells the\n"
+"totals of devices to readers with CAP_SYS_ADMIN only.\n",
 	.run = run_stats,
 };

@@ -13,35 +13,29 @@
  * retarget_region_add_frames - note the page frames of pages of a region
  * @region: a region that registers, after retarget_region_prepare()
  * @first: index of the first page, above all that were noted before
- * @pages: the pages
- * @nr: number of pages
- * @cached: do CPU caches hold back from the medium what is written to @pages?
+ * @pfn: first page frame number
+ * @nr: number of pages, in as many contiguous frames
+ * @cached: do CPU caches hold back from the medium what is written to the pages?
  *
- * Context: the task that registers the region; the task holds references to
- *	    @pages. May sleep.
+ * Context: the task that registers the region. May sleep.
  */
 void retarget_region_add_frames(struct retarget_region *region,
-				unsigned long first, struct page **pages,
+				unsigned long first, unsigned long pfn,
 				unsigned long nr, bool cached)
 {
 	struct retarget_extent *extent = NULL;
-	unsigned long i;
 
 	mutex_lock(&region->mutex);
 	region->cached |= cached;
 	if (region->nr_extents)
 		extent = &region->extents[region->nr_extents - 1];
-	for (i = 0; i < nr; i++) {
-		unsigned long pfn = page_to_pfn(pages[i]);
-
-		if (extent && extent->first + extent->nr == first + i &&
-		    extent->pfn + extent->nr == pfn) {
-			extent->nr++;
-			continue;
-		}
+	if (extent && extent->first + extent->nr == first &&
+	    extent->pfn + extent->nr == pfn) {
+		extent->nr += nr;
+	} else {
 		extent = &region->extents[region->nr_extents++];
-		extent->first = first + i;
-		extent->nr = 1;
+		extent->first = first;
+		extent->nr = nr;
 		extent->pfn = pfn;
 	}
 	region->nr_pinned += nr;

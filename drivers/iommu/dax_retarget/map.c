@@ -4,7 +4,9 @@
  *
  * The DMA API maps the region. The functions here check that the region is one
  * run of IOVAs, point pages that were taken back meanwhile at scratch, and make
- * sure that no translation is left at the end.
+ * sure that no translation is left at the end. A region may hold much other
+ * memory, which no hook may have to wait for: it is mapped and unmapped without
+ * the region's mutex.
  */
 
 #include <linux/bitmap.h>
@@ -13,14 +15,12 @@
 #include <linux/iommu_retarget.h>
 #include <linux/mm.h>
 
-#include "../iommu-pages.h"
-
 #include <trace/events/dax_retarget.h>
 
 /**
- * retarget_region_limit_batch - limit the size of an entry of a scatterlist
- * @region: the region
- * @index: index of the next page
+ * retarget_limit_batch - limit the size of an entry of a scatterlist
+ * @dev: the device that does the DMA
+ * @index: index of the next page of the region
  * @nr_pages: number of pages wanted; lowered if need be
  * @max_segment: largest entry of the region's scatterlist, in bytes; lowered if
  *		 need be
@@ -33,11 +33,10 @@
  *
  * Context: any
  */
-void retarget_region_limit_batch(const struct retarget_region *region,
-				 unsigned long index, unsigned long *nr_pages,
-				 unsigned int *max_segment)
+void retarget_limit_batch(struct device *dev, unsigned long index,
+			  unsigned long *nr_pages, unsigned int *max_segment)
 {
-	unsigned long mask = dma_get_seg_boundary(region->dev) >> PAGE_SHIFT;
+	unsigned long mask = dma_get_seg_boundary(dev) >> PAGE_SHIFT;
 
 	if (dax_retarget_broken(DAX_BREAK_segment))
 		return;
@@ -49,7 +48,7 @@ void retarget_region_limit_batch(const struct retarget_region *region,
 	*nr_pages = min(*nr_pages, mask - (index & mask) + 1);
 }
 
-/* Does an entry cross a boundary? See retarget_region_limit_batch() */
+/* Does an entry cross a boundary? See retarget_limit_batch() */
 static bool crosses_boundary(struct retarget_region *region,
 			     struct sg_table *sgt)
 {
@@ -90,167 +89,264 @@ static bool one_iova_range(struct retarget_region *region, struct sg_table *sgt)
 	       (u64)region->nr_pages << PAGE_SHIFT;
 }
 
+static size_t region_size(const struct retarget_region *region)
+{
+	return (size_t)region->nr_pages << PAGE_SHIFT;
+}
+
 static int dma_map(struct retarget_region *region, struct sg_table *sgt,
 		   unsigned long attrs)
 {
+	int ret;
+
 	if (dax_retarget_should_fail())
 		return -EIO;
-	return dma_map_sgtable(region->dev, sgt, region->dir, attrs);
-}
-
-static void dma_unmap(struct retarget_region *region, struct sg_table *sgt,
-		      unsigned long attrs)
-{
+	ret = dma_map_sgtable(region->dev, sgt, region->dir, attrs);
+	if (ret || one_iova_range(region, sgt))
+		return ret;
 	dma_unmap_sgtable(region->dev, sgt, region->dir, attrs);
-	/* The DMA API may have left the flush for later */
-	iommu_flush_iotlb_all(region->domain);
-}
-
-/* Free the reserved tables that splitting the mapping cannot need */
-static void trim_tables(struct retarget_region *region)
-{
-	struct iommu_domain *domain = region->domain;
-	LIST_HEAD(kept);
-	long n;
-
-	region->nr_tables = domain->ops->retarget->needed(domain, region->iova,
-				(size_t)region->nr_pages << PAGE_SHIFT);
-	retarget_region_count(region, RETARGET_STAT_TABLE_PAGES,
-			      region->nr_tables);
-	for (n = 0; n < region->nr_tables && !list_empty(&region->tables); n++)
-		list_move(region->tables.next, &kept);
-	iommu_put_pages_list(&region->tables);
-	list_splice(&kept, &region->tables);
+	return -EOPNOTSUPP;
 }
 
 /*
- * Hooks marked pages before there was an entry. The device knows no IOVA yet.
+ * The next pages with frames, from @first on, of which the mutex is held at a
+ * time. No frames are added any more.
+ */
+static bool next_batch(const struct retarget_region *region,
+		       unsigned long *first, unsigned long *last)
+{
+	struct retarget_extent *extent = retarget_region_find(region, *first);
+
+	if (extent == region->extents + region->nr_extents)
+		return false;
+	*first = max(*first, extent->first);
+	*last = retarget_region_batch(region, *first, region->nr_pages - 1);
+	return true;
+}
+
+static void go_live(struct retarget_region *region, struct sg_table *sgt,
+		    unsigned long attrs)
+{
+	struct retarget_device *device = region->device;
+
+	mutex_lock(&region->mutex);
+	region->sgt = sgt;
+	region->attrs = attrs;
+	/* Readers of the list take no lock, and look at @iova afterwards */
+	smp_store_release(&region->state, RETARGET_LIVE);
+	mutex_unlock(&region->mutex);
+
+	spin_lock(&device->lock);
+	list_add_tail(&region->link, &device->regions);
+	spin_unlock(&device->lock);
+}
+
+/*
+ * Hooks marked pages before the region was live. The device knows no IOVA yet. From
+ * now on a hook replaces the entry itself, so no mark is missed.
  */
 static unsigned long apply_marks(struct retarget_region *region)
 {
+	unsigned long first = 0, last, marked = 0;
 	struct retarget_gather gather;
-	unsigned long marked;
 
-	marked = bitmap_weight(region->retargeted, region->nr_pages);
-	if (marked && !dax_retarget_broken(DAX_BREAK_marks)) {
-		retarget_gather_init(&gather);
-		retarget_region_apply_marks(region, &gather);
-		retarget_gather_flush(&gather);
+	retarget_hook_begin(&gather);
+	for (; next_batch(region, &first, &last); first = last + 1) {
+		mutex_lock(&region->mutex);
+		marked += retarget_region_apply_marks(region, first, last,
+						      &gather);
+		mutex_unlock(&region->mutex);
+		cond_resched();
 	}
+	retarget_hook_flush(&gather);
+	retarget_hook_end(&gather);
 	return marked;
-}
-
-static int map_locked(struct retarget_region *region, struct sg_table *sgt,
-		      unsigned long attrs)
-{
-	unsigned long marked;
-	int ret;
-
-	ret = dma_map(region, sgt, attrs);
-	if (ret)
-		return ret;
-	if (!one_iova_range(region, sgt)) {
-		dma_unmap(region, sgt, attrs);
-		return -EOPNOTSUPP;
-	}
-
-	region->iova = sg_dma_address(sgt->sgl);
-	trim_tables(region);
-	region->sgt = sgt;
-	region->attrs = attrs;
-	region->state = RETARGET_LIVE;
-	marked = apply_marks(region);
-	trace_dax_pin_map(region, marked);
-	return 0;
 }
 
 /**
  * retarget_region_map - let the device reach a region
  * @region: a region with pages, all of which are registered
  * @sgt: all pages of the region, whole pages, in order, from batches that
- *	 retarget_region_limit_batch() has seen
+ *	 retarget_limit_batch() has seen
  * @attrs: attributes for dma_map_sgtable()
  *
  * Pages that were taken back since their registration are mapped as scratch.
+ * Hooks wait for none of the region's other memory: the region is mapped without
+ * its mutex, and a hook only marks pages until the region is live.
  *
  * Context: process context; the device knows no IOVA of the region yet. May
  *	    sleep.
  * Return: 0; -EOPNOTSUPP if the IOVAs of the region would not be one range;
- *	   -ENOMEM; or what dma_map_sgtable() returns
+ *	   -ENOMEM; -EINTR if the task is killed; or what dma_map_sgtable() returns
  */
 int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
 			unsigned long attrs)
 {
-	unsigned int nofs;
+	const struct iommu_retarget_ops *ops = region->domain->ops->retarget;
 	int ret;
 
 	if (crosses_boundary(region, sgt)) {
 		trace_dax_pin_refused(region->dev, DAX_RETARGET_REFUSAL_SEGMENT);
 		return -EOPNOTSUPP;
 	}
-
-	/* Before the lock: an allocation may be throttled while hooks wait */
-	ret = region->domain->ops->retarget->reserve(region->domain,
-			(size_t)region->nr_pages << PAGE_SHIFT,
-			&region->tables);
+	region->scratch.phys = page_to_phys(region->page);
+	ret = ops->reserve(region->domain, region_size(region),
+			   &region->scratch);
 	if (ret)
 		return ret;
 
-	mutex_lock(&region->mutex);
-	/* Reclaim may evict an inode, and the hook would take this mutex */
-	nofs = memalloc_nofs_save();
-	ret = map_locked(region, sgt, attrs);
-	memalloc_nofs_restore(nofs);
-	mutex_unlock(&region->mutex);
+	down_read(&region->device->rwsem);
+	ret = dma_map(region, sgt, attrs);
+	if (!ret) {
+		region->iova = sg_dma_address(sgt->sgl);
+		ops->settle(region->domain, region->iova, region_size(region),
+			    &region->scratch);
+		retarget_region_count(region, RETARGET_STAT_TABLE_PAGES,
+				      region->scratch.nr_tables);
+		dax_retarget_hold(DAX_WINDOW_mapping);
+		go_live(region, sgt, attrs);
+		trace_dax_pin_map(region, apply_marks(region));
+	}
+	up_read(&region->device->rwsem);
 	return ret;
 }
 
 /**
- * retarget_region_unmap_locked - remove all translations to pages of a region
+ * retarget_region_detach_locked - point a region's pages at scratch for good
  * @region: a region in any phase
  *
- * Context: under @region's mutex. May sleep; does not allocate.
- * Return: true if the region was mapped
+ * As retarget_region_detach(), with the device's rwsem held.
+ *
+ * Context: see there
+ * Return: true if the region was live
  */
-bool retarget_region_unmap_locked(struct retarget_region *region)
+bool retarget_region_detach_locked(struct retarget_region *region)
 {
-	lockdep_assert_held(&region->mutex);
+	struct retarget_gather gather;
+	unsigned long first, last;
 
-	if (region->state != RETARGET_LIVE)
+	mutex_lock(&region->mutex);
+	if (region->state != RETARGET_LIVE) {
+		region->state = RETARGET_DETACHED;
+		mutex_unlock(&region->mutex);
 		return false;
-	dma_unmap(region, region->sgt, region->attrs);
-	region->state = RETARGET_UNMAPPED;
+	}
+	mutex_unlock(&region->mutex);
+
+	retarget_hook_begin(&gather);
+	/* The pages are not marked: a sync still has to write them back */
+	for (first = 0; next_batch(region, &first, &last); first = last + 1) {
+		mutex_lock(&region->mutex);
+		retarget_region_replace(region, first, last, &gather);
+		mutex_unlock(&region->mutex);
+		cond_resched();
+	}
+	retarget_hook_flush(&gather);
+	retarget_hook_end(&gather);
+
+	mutex_lock(&region->mutex);
+	region->state = RETARGET_DETACHED;
+	mutex_unlock(&region->mutex);
 	return true;
 }
 
 /**
- * retarget_region_unmap - take a region from its device
+ * retarget_region_detach - take the pages of a region from its device
  * @region: a region in any phase
  *
- * When the function returns, no translation is left, what the device wrote is
- * written back, and hooks ignore the region.
+ * When the function returns, no translation to a page in the extents is left, and
+ * what the device wrote is written back. The IOVAs stay mapped.
  *
  * Context: process context; the device has been told to stop. May sleep, does
  *	    not allocate.
+ * Return: false if the device was stopped, as the IOMMU failed
  */
-void retarget_region_unmap(struct retarget_region *region)
+bool retarget_region_detach(struct retarget_region *region)
 {
-	unsigned long first, nr = region->nr_pages;
+	unsigned long first, last;
 
-	mutex_lock(&region->mutex);
-	retarget_region_unmap_locked(region);
-	mutex_unlock(&region->mutex);
+	if (!region->device)
+		return true;
+	down_read(&region->device->rwsem);
+	retarget_region_detach_locked(region);
+	up_read(&region->device->rwsem);
 
+	/* Before it is mapped, the region's device has written nothing */
+	if (!region->scratch.leaf_size)
+		return true;
 	/* A hook that waits for the mutex waits for one batch, not for terabytes */
-	for (first = 0; first < nr; first += RETARGET_BATCH) {
+	for (first = 0; next_batch(region, &first, &last); first = last + 1) {
+		last = min(last, first + RETARGET_BATCH - 1);
 		mutex_lock(&region->mutex);
-		retarget_region_write_back(region, first,
-					   min(nr, first + RETARGET_BATCH) - 1);
+		retarget_region_write_back(region, first, last, NULL, 0);
 		mutex_unlock(&region->mutex);
 		cond_resched();
 	}
+	return !retarget_region_stopped(region);
+}
+
+static void flush_all(struct retarget_region *region)
+{
+	struct iommu_retarget_range range = {
+		.start = region->iova,
+		.last = region->iova + region_size(region) - 1,
+	};
+
+	if (region->domain->ops->retarget->flush(region->domain, &range, 1))
+		retarget_region_stop(region, "the IOMMU did not confirm a flush");
+}
+
+/**
+ * retarget_region_unmap_locked - unmap the IOVAs of a region
+ * @region: a region in any phase
+ *
+ * As retarget_region_unmap(), with the device's rwsem held.
+ *
+ * Context: see there
+ */
+void retarget_region_unmap_locked(struct retarget_region *region)
+{
+	const struct iommu_retarget_ops *ops;
+	struct sg_table *sgt;
 
 	mutex_lock(&region->mutex);
-	region->state = RETARGET_DEAD;
+	sgt = region->sgt;
+	region->sgt = NULL;
 	mutex_unlock(&region->mutex);
+	/* The domain is there only as long as the region is mapped */
+	if (!sgt)
+		return;
+
+	dax_retarget_hold(DAX_WINDOW_unmapping);
+	ops = region->domain->ops->retarget;
+	/*
+	 * The IOVAs are free once they are unmapped: no cached entry of a page
+	 * table may lead to our tables then
+	 */
+	if (ops->release(region->domain, region->iova, region_size(region),
+			 &region->scratch))
+		flush_all(region);
+	dma_unmap_sgtable(region->dev, sgt, region->dir, region->attrs);
+	/* The DMA API may have left the flush for later, and scratch goes now */
+	flush_all(region);
+
+	spin_lock(&region->device->lock);
+	list_del_init(&region->link);
+	spin_unlock(&region->device->lock);
+}
+
+/**
+ * retarget_region_unmap - unmap the IOVAs of a region
+ * @region: a region in any phase; after retarget_region_detach() no hook waits for
+ *	    this function, whatever else the region holds
+ *
+ * Context: process context. May sleep, does not allocate.
+ */
+void retarget_region_unmap(struct retarget_region *region)
+{
+	if (!region->device)
+		return;
+	down_read(&region->device->rwsem);
+	retarget_region_unmap_locked(region);
+	up_read(&region->device->rwsem);
 }

@@ -31,7 +31,8 @@ void retarget_region_init(struct retarget_region *region, struct device *dev,
 {
 	mutex_init(&region->mutex);
 	retarget_lock_in_reclaim(&region->mutex);
-	INIT_LIST_HEAD(&region->tables);
+	INIT_LIST_HEAD(&region->scratch.tables);
+	INIT_LIST_HEAD(&region->link);
 	region->state = RETARGET_REGISTERING;
 	region->dev = get_device(dev);
 	region->domain = domain;
@@ -40,25 +41,26 @@ void retarget_region_init(struct retarget_region *region, struct device *dev,
 	region->dir = writable ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
 }
 
-static int grow_extents(struct retarget_region *region, unsigned long nr)
+/* Make room for one more extent */
+static int grow_extents(struct retarget_region *region)
 {
 	struct retarget_extent *extents, *old;
 	unsigned long max;
 
-	if (region->nr_extents + nr <= region->max_extents)
+	if (region->nr_extents < region->max_extents)
 		return 0;
 
 	/* For a file in very many extents this may be more than kvmalloc() gives */
-	max = max(region->nr_extents + nr, 2 * region->max_extents);
+	max = max(4UL, 2 * region->max_extents);
 	extents = kvmalloc_array(max, sizeof(*extents),
 				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!extents)
 		return -ENOMEM;
 
-	mutex_lock(&region->mutex);
 	old = region->extents;
 	if (old)
 		memcpy(extents, old, region->nr_extents * sizeof(*extents));
+	mutex_lock(&region->mutex);
 	region->extents = extents;
 	region->max_extents = max;
 	mutex_unlock(&region->mutex);
@@ -67,21 +69,18 @@ static int grow_extents(struct retarget_region *region, unsigned long nr)
 }
 
 /**
- * retarget_region_prepare - allocate the memory that registering pages takes
+ * retarget_region_prepare - allocate the memory that registering a run of pages
+ * takes
  * @region: a region that registers
- * @nr: number of pages to come
- *
- * retarget_region_init() allocates nothing, since most regions have no page of
- * a DAX file.
  *
  * Context: the task that registers the region. May sleep.
  * Return: 0 or -ENOMEM
  */
-int retarget_region_prepare(struct retarget_region *region, unsigned long nr)
+int retarget_region_prepare(struct retarget_region *region)
 {
-	if (!region->stats) {
-		region->stats = retarget_stats_get(dev_name(region->dev));
-		if (!region->stats)
+	if (!region->device) {
+		region->device = retarget_device_get(dev_name(region->dev));
+		if (!region->device)
 			return -ENOMEM;
 	}
 	if (!region->retargeted) {
@@ -90,17 +89,17 @@ int retarget_region_prepare(struct retarget_region *region, unsigned long nr)
 		if (!region->retargeted)
 			return -ENOMEM;
 	}
-	if (!region->scratch) {
-		region->scratch = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-		if (!region->scratch)
+	if (!region->page) {
+		region->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		if (!region->page)
 			return -ENOMEM;
 		retarget_region_count(region, RETARGET_STAT_SCRATCH_PAGES, 1);
 	}
-	return grow_extents(region, nr);
+	return grow_extents(region);
 }
 
 /**
- * retarget_region_release - free the scratch page and the reserved page tables
+ * retarget_region_release - free the scratch page and the page tables
  * @region: a region that no hook finds any more
  *
  * retarget_region_owns() stays valid until retarget_region_free().
@@ -109,27 +108,26 @@ int retarget_region_prepare(struct retarget_region *region, unsigned long nr)
  */
 void retarget_region_release(struct retarget_region *region)
 {
-	bool mapped;
+	int i;
 
-	mutex_lock(&region->mutex);
-	mapped = retarget_region_unmap_locked(region);
-	mutex_unlock(&region->mutex);
-	/*
-	 * Unmapped too late: a block may have been freed under the translation
-	 */
-	WARN_ON_ONCE(mapped);
+	/* Too late: a block may have been freed under the translation */
+	WARN_ON_ONCE(region->state == RETARGET_LIVE);
+	retarget_region_unmap(region);
 
-	if (region->stats) {
+	if (region->device) {
 		retarget_region_count(region, RETARGET_STAT_PAGES_PINNED,
 				      -region->nr_pinned);
 		retarget_region_count(region, RETARGET_STAT_TABLE_PAGES,
-				      -region->nr_tables);
+				      -region->scratch.nr_tables);
 	}
-	iommu_put_pages_list(&region->tables);
-	if (region->scratch) {
+	iommu_put_pages_list(&region->scratch.tables);
+	for (i = 0; i < ARRAY_SIZE(region->scratch.shared); i++)
+		if (region->scratch.shared[i])
+			iommu_free_page(region->scratch.shared[i]);
+	if (region->page) {
 		retarget_region_count(region, RETARGET_STAT_SCRATCH_PAGES, -1);
-		__free_page(region->scratch);
-		region->scratch = NULL;
+		__free_page(region->page);
+		region->page = NULL;
 	}
 }
 

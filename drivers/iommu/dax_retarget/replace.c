@@ -2,211 +2,335 @@
 /*
  * DAX retarget: replace the translations of a region's IOVAs, and flush
  *
- * A hook first replaces the entries of all regions that overlap its range, then
- * flushes each domain once. In between, a page counts as taken back while the
- * IOTLB may still hold the old frame. A second hook that finds such a page must
- * not return before a flush. So each hook flushes the whole overlap of its range
- * with a live region, even if no entry is left to replace.
+ * A hook goes through these steps, each for all regions that overlap its range:
+ *
+ * - replace the entries; a large entry that lies partly in the range is split
+ * - flush each domain once
+ * - write back what the device wrote, if the blocks may stay in a file
+ * - mark the pages. Where nothing is written back, the pages are marked with the
+ *   replacement already.
+ *
+ * Between replacement and flush the IOTLB may still hold the old frame, and for a
+ * large entry translations of both sizes: a device reaches the old page or the
+ * new one. A second hook that finds such a page must not return before a flush.
+ * So each hook gathers the whole overlap of its range with a live region, even if
+ * no entry is left to replace. The hook may drop what it gathered only if it
+ * finds all pages marked and no other hook is at work, see fs/dax/hooks.c.
+ *
+ * The flush of a small range need not remove a large translation. A hook that
+ * finds an entry split cannot know whether the split was flushed. So what is
+ * gathered of a region with large entries is rounded out to their size.
  */
 
+#include <linux/align.h>
 #include <linux/bitmap.h>
 #include <linux/dax_retarget_test.h>
 #include <linux/iommu_retarget.h>
 #include <linux/mm.h>
+#include <linux/srcu.h>
 
 #include <trace/events/dax_retarget.h>
 
+/* Read by hooks, from before the first replacement until after the flush */
+DEFINE_STATIC_SRCU(hooks);
+
 /**
- * retarget_gather_init - begin to collect flushes
- * @gather: the flushes of a hook
+ * retarget_hook_begin - begin to replace entries
+ * @gather: collects the flushes
+ *
+ * Context: may sleep afterwards
+ */
+void retarget_hook_begin(struct retarget_gather *gather) __acquires(&hooks)
+{
+	gather->srcu = srcu_read_lock(&hooks);
+	gather->nr = 0;
+}
+
+/**
+ * retarget_hook_end - no more entries are replaced, and all were flushed
+ * @gather: of retarget_hook_begin()
+ *
+ * What was gathered and not flushed is dropped.
  *
  * Context: any
  */
-void retarget_gather_init(struct retarget_gather *gather)
+void retarget_hook_end(struct retarget_gather *gather) __releases(&hooks)
 {
-	gather->nr = 0;
+	srcu_read_unlock(&hooks, gather->srcu);
 }
 
 /**
- * retarget_gather_flush - flush all that was collected, and wait for it
- * @gather: the flushes of a hook; empty afterwards
+ * retarget_hooks_wait - wait for all hooks that have begun
  *
- * Context: the regions whose domains are in @gather cannot go away. May be called
- *	    under a region's mutex.
+ * Context: may sleep
  */
-void retarget_gather_flush(struct retarget_gather *gather)
+void retarget_hooks_wait(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < gather->nr; i++) {
-		struct iommu_domain *domain = gather->slot[i].domain;
-		struct iommu_iotlb_gather *iotlb = &gather->slot[i].iotlb;
-
-		if (!dax_retarget_broken(DAX_BREAK_flush))
-			domain->ops->retarget->sync(domain, iotlb);
-		trace_dax_retarget_flush(domain, iotlb->start, iotlb->end);
-		atomic_long_inc(&gather->slot[i].stats->stat[RETARGET_STAT_FLUSHES]);
-	}
-	retarget_stat_add(RETARGET_STAT_FLUSHES, gather->nr);
-	gather->nr = 0;
+	synchronize_srcu(&hooks);
 }
 
-static struct iommu_iotlb_gather *gather_for(struct retarget_gather *gather,
-					     struct retarget_region *region)
+static int flush(struct iommu_domain *domain,
+		 const struct iommu_retarget_range *range, unsigned int nr)
 {
+	if (dax_retarget_broken(DAX_BREAK_flush))
+		return 0;
+	if (dax_retarget_fails(DAX_FAIL_flush))
+		return -EIO;
+	return domain->ops->retarget->flush(domain, range, nr);
+}
+
+/**
+ * retarget_hook_flush - flush all that was gathered, and wait for it
+ * @gather: the flushes; empty afterwards
+ *
+ * A device whose flush is not confirmed is stopped.
+ *
+ * Context: the regions in @gather cannot go away. May be called under a region's
+ *	    mutex.
+ * Return: false if a device was stopped
+ */
+bool retarget_hook_flush(struct retarget_gather *gather)
+{
+	bool confirmed = true;
+	unsigned int i, j;
+
+	for (i = 0; i < gather->nr; i++) {
+		struct retarget_region *region = gather->slot[i].region;
+		const struct iommu_retarget_range *range = gather->slot[i].range;
+		unsigned int nr = gather->slot[i].nr;
+
+		if (flush(gather->slot[i].domain, range, nr)) {
+			retarget_region_stop(region,
+					     "the IOMMU did not confirm a flush");
+			confirmed = false;
+		}
+		for (j = 0; j < nr; j++)
+			trace_dax_retarget_flush(gather->slot[i].domain,
+						 range[j].start, range[j].last);
+		retarget_region_count(region, RETARGET_STAT_FLUSHES, 1);
+	}
+	gather->nr = 0;
+	return confirmed;
+}
+
+/* Add a range to those of a slot. Ranges that touch become one. */
+static void merge_range(struct iommu_retarget_range *range, unsigned int *nr,
+			unsigned long start, unsigned long last)
+{
+	unsigned long gap, least = ULONG_MAX;
+	unsigned int i, nearest = 0;
+
+	for (i = 0; i < *nr; i++) {
+		gap = 0;
+		if (start > range[i].last)
+			gap = start - range[i].last - 1;
+		else if (last < range[i].start)
+			gap = range[i].start - last - 1;
+		if (gap < least) {
+			least = gap;
+			nearest = i;
+		}
+	}
+	/* With all in use, the nearest range grows over the gap */
+	if (least && *nr < IOMMU_RETARGET_RANGES) {
+		range[*nr].start = start;
+		range[*nr].last = last;
+		++*nr;
+		return;
+	}
+	range[nearest].start = min(range[nearest].start, start);
+	range[nearest].last = max(range[nearest].last, last);
+}
+
+/**
+ * retarget_gather_add - note that pages of a region have to be flushed
+ * @gather: the flushes
+ * @region: a mapped region
+ * @first: index of the first page
+ * @last: index of the last page
+ *
+ * Context: as retarget_hook_flush()
+ */
+void retarget_gather_add(struct retarget_gather *gather,
+			 struct retarget_region *region, unsigned long first,
+			 unsigned long last)
+{
+	unsigned long start = region->iova + (first << PAGE_SHIFT);
+	unsigned long end = region->iova + ((last + 1) << PAGE_SHIFT);
 	unsigned int i;
 
+	start = ALIGN_DOWN(start, region->scratch.leaf_size);
+	end = ALIGN(end, region->scratch.leaf_size);
+
 	for (i = 0; i < gather->nr; i++)
-		if (gather->slot[i].domain == region->domain)
-			return &gather->slot[i].iotlb;
-
-	if (gather->nr == RETARGET_DOMAINS)
-		retarget_gather_flush(gather);
-
-	i = gather->nr++;
-	gather->slot[i].domain = region->domain;
-	gather->slot[i].stats = region->stats;
-	iommu_iotlb_gather_init(&gather->slot[i].iotlb);
-	return &gather->slot[i].iotlb;
+		if (gather->slot[i].domain == region->domain &&
+		    gather->slot[i].region->dev == region->dev)
+			break;
+	if (i == RETARGET_DOMAINS) {
+		retarget_hook_flush(gather);
+		i = 0;
+	}
+	if (i == gather->nr) {
+		gather->slot[i].domain = region->domain;
+		gather->slot[i].region = region;
+		gather->slot[i].nr = 0;
+		gather->nr++;
+	}
+	merge_range(gather->slot[i].range, &gather->slot[i].nr, start, end - 1);
 }
 
 /* Point pages [@first, @last] of a live region at its scratch page */
 static void replace(struct retarget_region *region, unsigned long first,
-		    unsigned long last, struct iommu_iotlb_gather *iotlb)
+		    unsigned long last)
 {
 	const struct iommu_retarget_ops *ops = region->domain->ops->retarget;
-	phys_addr_t scratch = page_to_phys(region->scratch);
 	struct retarget_extent *extent;
+	int ret = 0;
 
 	for_each_retarget_extent(extent, region, first, last) {
 		unsigned long from = first, to = last;
 		unsigned long pfn = retarget_extent_clip(extent, &from, &to);
-		size_t size = (to - from + 1) << PAGE_SHIFT;
 
-		WARN_ON_ONCE(ops->replace(region->domain,
-					  region->iova + (from << PAGE_SHIFT),
-					  PFN_PHYS(pfn), scratch, size,
-					  &region->tables, iotlb) != size);
+		if (dax_retarget_fails(DAX_FAIL_replace))
+			ret = -EIO;
+		else if (dax_retarget_fails(DAX_FAIL_table) &&
+			 retarget_region_has_large(region))
+			ret = -ENOMEM;
+		else
+			ret = ops->replace(region->domain,
+					   region->iova + (from << PAGE_SHIFT),
+					   PFN_PHYS(pfn),
+					   (to - from + 1) << PAGE_SHIFT,
+					   &region->scratch) ?: ret;
 	}
+	/* Before the page is marked, so that no other hook trusts the mark */
+	if (ret == -ENOMEM)
+		retarget_region_stop(region,
+				     "no page table is left to split an entry of the IOMMU");
+	else if (ret)
+		retarget_region_stop(region,
+				     "an entry of the IOMMU cannot be replaced");
 }
 
 /**
- * retarget_region_take - take pages of a region back from its device
+ * retarget_region_batch - pages to work on while the mutex is held once
+ * @region: the region
+ * @first: index of the first page
+ * @last: index of the last page of all
+ *
+ * About RETARGET_BATCH pages. A batch does not end within a large entry, which
+ * would have to be split.
+ *
+ * Context: any
+ * Return: index of the last page of the batch
+ */
+unsigned long retarget_region_batch(const struct retarget_region *region,
+				    unsigned long first, unsigned long last)
+{
+	unsigned long end = first + RETARGET_BATCH;
+
+	if (retarget_region_has_large(region))
+		end = (ALIGN(region->iova + (end << PAGE_SHIFT),
+			     region->scratch.leaf_size) - region->iova) >>
+		      PAGE_SHIFT;
+	return min(last, end - 1);
+}
+
+/**
+ * retarget_region_replace - point pages at scratch that were not taken back yet
  * @region: the region
  * @first: index of the first page
  * @last: index of the last page
- * @blocks_stay: the blocks may stay in a file: write back what the device wrote
  * @gather: collects the flush, which the caller does before the region may go
+ *
+ * Replaces nothing if the region is not live: the pages are only marked then.
  *
  * Context: under @region's mutex. May sleep; does not allocate.
  * Return: number of pages that were not taken back before
  */
-unsigned long retarget_region_take(struct retarget_region *region,
-				   unsigned long first, unsigned long last,
-				   bool blocks_stay,
-				   struct retarget_gather *gather)
+unsigned long retarget_region_replace(struct retarget_region *region,
+				      unsigned long first, unsigned long last,
+				      struct retarget_gather *gather)
 {
-	struct iommu_iotlb_gather *iotlb = NULL;
-	unsigned long begin, end, nr = 0;
+	bool live = region->state == RETARGET_LIVE;
+	unsigned long begin = first, end, nr = 0;
 
 	lockdep_assert_held(&region->mutex);
 
-	if (region->state == RETARGET_DEAD)
-		return 0;
-
-	if (region->state == RETARGET_LIVE) {
-		iotlb = gather_for(gather, region);
-		iommu_iotlb_gather_add_range(iotlb,
-					     region->iova + (first << PAGE_SHIFT),
-					     (last - first + 1) << PAGE_SHIFT);
-	}
-
-	begin = first;
+	if (live)
+		retarget_gather_add(gather, region, first, last);
 	for_each_clear_bitrange_from(begin, end, region->retargeted, last + 1) {
-		if (iotlb)
-			replace(region, begin, end - 1, iotlb);
+		if (live)
+			replace(region, begin, end - 1);
 		nr += end - begin;
 		cond_resched();
-	}
-
-	/* Write back now: once the pages are marked, a later sync skips them */
-	if (nr && blocks_stay) {
-		retarget_gather_flush(gather);
-		retarget_region_write_back(region, first, last);
-	}
-	bitmap_set(region->retargeted, first, last - first + 1);
-
-	if (nr) {
-		region->nr_retargeted += nr;
-		retarget_region_count(region, RETARGET_STAT_PAGES_RETARGETED,
-				      nr);
-		retarget_region_count(region, RETARGET_STAT_RETARGETS, 1);
-		trace_dax_retarget(region, first, last, nr);
 	}
 	return nr;
 }
 
 /**
- * retarget_region_take_frames - take those pages back that are in page frames
+ * retarget_region_mark - note that pages were taken back
  * @region: the region
- * @first: index of the first page to consider
- * @last: index of the last page to consider
- * @pfn: first page frame number
- * @nr: number of frames
- * @gather: collects the flush, which the caller does before the region may go
+ * @first: index of the first page
+ * @last: index of the last page
  *
- * Context: as retarget_region_take()
+ * Where blocks may stay in a file, retarget_region_write_back() comes before, under
+ * the same hold of the mutex: a sync skips pages that are marked.
+ *
+ * Context: after retarget_region_replace(). Under @region's mutex. Does not sleep.
  * Return: number of pages that were not taken back before
  */
-unsigned long retarget_region_take_frames(struct retarget_region *region,
-					  unsigned long first,
-					  unsigned long last, unsigned long pfn,
-					  unsigned long nr,
-					  struct retarget_gather *gather)
+unsigned long retarget_region_mark(struct retarget_region *region,
+				   unsigned long first, unsigned long last)
 {
-	struct retarget_extent *extent;
-	unsigned long done = 0;
+	unsigned long begin = first, end, nr = 0;
 
 	lockdep_assert_held(&region->mutex);
 
-	for_each_retarget_extent(extent, region, first, last) {
-		unsigned long from = first, to = last, begin, end;
-		unsigned long clipped = retarget_extent_clip(extent, &from, &to);
-
-		/* The frames of the extent that are in both ranges */
-		begin = max(clipped, pfn);
-		end = min(clipped + (to - from + 1), pfn + nr);
-		if (begin >= end)
-			continue;
-		done += retarget_region_take(region, from + (begin - clipped),
-					     from + (end - 1 - clipped), false,
-					     gather);
-	}
-	return done;
+	for_each_clear_bitrange_from(begin, end, region->retargeted, last + 1)
+		nr += end - begin;
+	if (!nr)
+		return 0;
+	bitmap_set(region->retargeted, first, last - first + 1);
+	region->nr_retargeted += nr;
+	retarget_region_count(region, RETARGET_STAT_PAGES_RETARGETED, nr);
+	retarget_region_count(region, RETARGET_STAT_RETARGETS, 1);
+	trace_dax_retarget(region, first, last, nr);
+	return nr;
 }
 
 /**
  * retarget_region_apply_marks - point pages at scratch that were taken too early
  * @region: a region that has just become live
+ * @first: index of the first page to look at
+ * @last: index of the last page to look at
  * @gather: collects the flush, which the caller does
  *
  * A region that registers has no entry that a hook could replace, so the hook
  * marks the page.
  *
  * Context: under @region's mutex; the device does not know an IOVA yet
+ * Return: number of pages that are marked
  */
-void retarget_region_apply_marks(struct retarget_region *region,
-				 struct retarget_gather *gather)
+unsigned long retarget_region_apply_marks(struct retarget_region *region,
+					  unsigned long first,
+					  unsigned long last,
+					  struct retarget_gather *gather)
 {
-	struct iommu_iotlb_gather *iotlb = gather_for(gather, region);
-	unsigned long begin, end;
+	unsigned long begin = first, end, nr = 0;
 
 	lockdep_assert_held(&region->mutex);
 
-	iommu_iotlb_gather_add_range(iotlb, region->iova,
-				     region->nr_pages << PAGE_SHIFT);
-	for_each_set_bitrange(begin, end, region->retargeted, region->nr_pages)
-		replace(region, begin, end - 1, iotlb);
+	for_each_set_bitrange_from(begin, end, region->retargeted, last + 1) {
+		nr += end - begin;
+		/* A breakage, or the device's driver was unbound meanwhile */
+		if (dax_retarget_broken(DAX_BREAK_marks) ||
+		    region->state != RETARGET_LIVE)
+			continue;
+		replace(region, begin, end - 1);
+		retarget_gather_add(gather, region, begin, end - 1);
+	}
+	return nr;
 }
 
 /**
@@ -231,53 +355,65 @@ void retarget_region_unmark(struct retarget_region *region, unsigned long first,
 }
 
 /**
- * retarget_region_reaches - does the device reach a page?
+ * retarget_region_reaches - does the device reach one of some pages?
  * @region: the region
- * @index: index of the page
+ * @first: index of the first page
+ * @last: index of the last page
  *
  * Context: may sleep
- * Return: true if the frame of the page is known and the page was not taken back
+ * Return: true if the frame of a page is known and the page was not taken back
  */
 bool retarget_region_reaches(struct retarget_region *region,
-			     unsigned long index)
+			     unsigned long first, unsigned long last)
 {
-	bool reaches;
+	struct retarget_extent *extent;
+	bool reaches = false;
 
 	mutex_lock(&region->mutex);
-	reaches = region->state != RETARGET_DEAD &&
-		  retarget_region_owns(region, index) &&
-		  !test_bit(index, region->retargeted);
+	for_each_retarget_extent(extent, region, first, last) {
+		unsigned long from = first, to = last;
+
+		retarget_extent_clip(extent, &from, &to);
+		reaches |= find_next_zero_bit(region->retargeted, to + 1,
+					      from) <= to;
+	}
 	mutex_unlock(&region->mutex);
 	return reaches;
 }
 
 /**
- * retarget_region_reaches_frame - does the device reach a page frame?
+ * retarget_region_find_frame - find pages by their page frames
  * @region: the region
- * @first: index of the first page to consider
- * @last: index of the last page to consider
- * @pfn: page frame number
- * @index: gets the index of the page
+ * @pfn: first page frame number
+ * @nr: number of frames
+ * @first: index of the first page to consider; becomes the first page found
+ * @last: index of the last page to consider; becomes the last page found
+ *
+ * Finds one run of pages at a time; the caller goes on behind @last.
  *
  * Context: under @region's mutex. Does not sleep.
- * Return: true if one of the pages has the frame and was not taken back
+ * Return: true if pages were found
  */
-bool retarget_region_reaches_frame(struct retarget_region *region,
-				   unsigned long first, unsigned long last,
-				   unsigned long pfn, unsigned long *index)
+bool retarget_region_find_frame(struct retarget_region *region,
+				unsigned long pfn, unsigned long nr,
+				unsigned long *first, unsigned long *last)
 {
 	struct retarget_extent *extent;
 
 	lockdep_assert_held(&region->mutex);
 
-	for_each_retarget_extent(extent, region, first, last) {
-		unsigned long from = first, to = last;
+	for_each_retarget_extent(extent, region, *first, *last) {
+		unsigned long from = *first, to = *last, begin, end;
 		unsigned long clipped = retarget_extent_clip(extent, &from, &to);
 
-		if (pfn < clipped || pfn > clipped + (to - from))
+		/* The frames of the extent that are in both ranges */
+		begin = max(clipped, pfn);
+		end = min(clipped + (to - from + 1), pfn + nr);
+		if (begin >= end)
 			continue;
-		*index = from + (pfn - clipped);
-		return !test_bit(*index, region->retargeted);
+		*first = from + (begin - clipped);
+		*last = from + (end - 1 - clipped);
+		return true;
 	}
 	return false;
 }

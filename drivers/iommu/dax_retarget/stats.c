@@ -12,16 +12,12 @@
 #include <linux/debugfs.h>
 #include <linux/init.h>
 #include <linux/iommu_retarget.h>
-#include <linux/mutex.h>
 #include <linux/seq_file.h>
-#include <linux/slab.h>
-#include <linux/string.h>
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/dax_retarget.h>
 
 static atomic_long_t stats[RETARGET_STAT_NR];
-static struct retarget_stats *devices;
 
 static const char * const names[RETARGET_STAT_NR] = {
 	[RETARGET_STAT_PINS]		= "pins",
@@ -35,6 +31,7 @@ static const char * const names[RETARGET_STAT_NR] = {
 	[RETARGET_STAT_FLUSHES]		= "flushes",
 	[RETARGET_STAT_PAGES_FLUSHED]	= "pages_flushed",
 	[RETARGET_STAT_PAGES_FAILED]	= "pages_failed",
+	[RETARGET_STAT_STOPS]		= "stops",
 };
 
 /**
@@ -50,6 +47,18 @@ void retarget_stat_add(enum retarget_stat stat, long value)
 }
 
 /**
+ * retarget_stat_read - read a counter
+ * @stat: which counter
+ *
+ * Context: any
+ * Return: its value
+ */
+long retarget_stat_read(enum retarget_stat stat)
+{
+	return atomic_long_read(&stats[stat]);
+}
+
+/**
  * retarget_region_count - add to the counter of a region's device, and to the
  * sum
  * @region: a region with pages
@@ -61,61 +70,8 @@ void retarget_stat_add(enum retarget_stat stat, long value)
 void retarget_region_count(struct retarget_region *region,
 			   enum retarget_stat stat, long value)
 {
-	atomic_long_add(value, &region->stats->stat[stat]);
+	atomic_long_add(value, &region->device->stat[stat]);
 	retarget_stat_add(stat, value);
-}
-
-/**
- * retarget_stats_find - find the counters of a device
- * @name: of the device
- *
- * Context: any
- * Return: the counters, or %NULL if the device never had a pin
- */
-const struct retarget_stats *retarget_stats_find(const char *name)
-{
-	struct retarget_stats *device;
-
-	/*
-	 * Pairs with retarget_stats_get(): an element of the list is complete
-	 */
-	for (device = smp_load_acquire(&devices); device; device = device->next)
-		if (!strcmp(device->name, name))
-			return device;
-	return NULL;
-}
-
-/**
- * retarget_stats_get - find or make the counters of a device
- * @name: of the device
- *
- * Context: may sleep
- * Return: the counters, which stay, or %NULL if there is no memory
- */
-struct retarget_stats *retarget_stats_get(const char *name)
-{
-	static DEFINE_MUTEX(mutex);
-	struct retarget_stats *device;
-
-	mutex_lock(&mutex);
-	device = (struct retarget_stats *)retarget_stats_find(name);
-	if (device)
-		goto out;
-	device = kzalloc(sizeof(*device), GFP_KERNEL);
-	if (!device)
-		goto out;
-	device->name = kstrdup(name, GFP_KERNEL);
-	if (!device->name) {
-		kfree(device);
-		device = NULL;
-		goto out;
-	}
-	device->next = devices;
-	/* Readers take no lock, see retarget_stats_find() */
-	smp_store_release(&devices, device);
-out:
-	mutex_unlock(&mutex);
-	return device;
 }
 
 static int stats_show(struct seq_file *m, void *unused)

@@ -4,9 +4,10 @@
  *
  * In dax_retarget/ of debugfs, "break" has a file for each breakage: the file
  * leaves a step out. "delay_ms" has a file for each window: the file holds the
- * window open. The tables are in linux/dax_retarget_test.h. "fail_dax_retarget"
- * makes steps fail that can fail, as CONFIG_FAULT_INJECTION does with
- * allocations, and "steps_failed" counts the steps that failed.
+ * window open. "fail" has a file for each failure of the IOMMU. The tables are
+ * in linux/dax_retarget_test.h. "fail_dax_retarget" makes steps fail that can
+ * fail, as CONFIG_FAULT_INJECTION does with allocations, and "steps_failed"
+ * counts the steps that failed.
  *
  * ALLOW_ERROR_INJECTION() cannot replace "fail_dax_retarget": it fails a
  * function from a breakpoint's handler, which runs as an NMI, where
@@ -25,10 +26,12 @@
 #define NAME(name) #name,
 static const char * const steps[] = { DAX_RETARGET_BREAKAGES(NAME) };
 static const char * const windows[] = { DAX_RETARGET_WINDOWS(NAME) };
+static const char * const failures[] = { DAX_RETARGET_FAILURES(NAME) };
 #undef NAME
 
 static bool broken[ARRAY_SIZE(steps)];
 static u32 delay_ms[ARRAY_SIZE(windows)];
+static bool failing[ARRAY_SIZE(failures)];
 static atomic_t steps_failed;
 static DECLARE_FAULT_ATTR(fail_dax_retarget);
 
@@ -77,6 +80,18 @@ void dax_retarget_hold(enum dax_retarget_window window)
 }
 
 /**
+ * dax_retarget_fails - does the IOMMU fail?
+ * @failure: how
+ *
+ * Context: any
+ * Return: true if a test asked for it
+ */
+bool dax_retarget_fails(enum dax_retarget_failure failure)
+{
+	return READ_ONCE(failing[failure]);
+}
+
+/**
  * dax_retarget_should_fail - is a step to fail that can fail?
  *
  * Context: any
@@ -107,6 +122,9 @@ void dax_retarget_test_init(struct dentry *dir)
 	sub = debugfs_create_dir("delay_ms", dir);
 	for (i = 0; i < ARRAY_SIZE(windows); i++)
 		debugfs_create_u32(windows[i], 0600, sub, &delay_ms[i]);
+	sub = debugfs_create_dir("fail", dir);
+	for (i = 0; i < ARRAY_SIZE(failures); i++)
+		debugfs_create_bool(failures[i], 0600, sub, &failing[i]);
 	debugfs_create_atomic_t("steps_failed", 0400, dir, &steps_failed);
 	fault_create_debugfs_attr("fail_dax_retarget", dir, &fail_dax_retarget);
 }

@@ -9,6 +9,8 @@
  * region for writing writes back all pages that its device can have written: when
  * a file is synced, when the region ends, and when a hook takes pages back whose
  * blocks may stay in a file.
+ *
+ * Memory that failed is not touched: the CPU may have no mapping of it any more.
  */
 
 #include <linux/bitmap.h>
@@ -16,27 +18,117 @@
 #include <linux/iommu_retarget.h>
 #include <linux/libnvdimm.h>
 #include <linux/mm.h>
+#include <linux/page-flags.h>
+#include <linux/set_memory.h>
 
 #include <trace/events/dax_retarget.h>
 
 /* Pages that are written back between two calls of cond_resched() */
 #define RUN	256UL
 
-/* Write back those of pages [@first, @last] that were not taken back */
+static bool any_failed;
+
+/**
+ * retarget_frame_failed - note that persistent memory has failed
+ * @pfn: page frame number
+ *
+ * A region's write-back that begins after this call, and after the region's mutex
+ * was free once, leaves the page alone. Writing the page anew by the CPU clears
+ * the mark, see test_and_clear_pmem_poison().
+ *
+ * Context: the memmap of @pfn stays; before the CPU's mapping of the page goes
+ */
+void retarget_frame_failed(unsigned long pfn)
+{
+	SetPageHWPoison(pfn_to_page(pfn));
+	WRITE_ONCE(any_failed, true);
+}
+
+/**
+ * retarget_frames_failed - has any persistent memory failed?
+ *
+ * Context: any
+ * Return: true if retarget_frame_failed() was ever called
+ */
+bool retarget_frames_failed(void)
+{
+	return READ_ONCE(any_failed);
+}
+
+/**
+ * retarget_frame_has_failed - has the memory of a page failed?
+ * @pfn: page frame number, whose memmap stays
+ *
+ * When the memory is written anew, the mark is cleared before the CPU's mapping
+ * is back. So the mapping counts as well.
+ *
+ * Context: any
+ * Return: true if so
+ */
+bool retarget_frame_has_failed(unsigned long pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	return retarget_frames_failed() &&
+	       (PageHWPoison(page) || !kernel_page_present(page));
+}
+
+static void write_back_frames(unsigned long pfn, unsigned long nr)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_VM) && retarget_frames_failed())
+		WARN_ON_ONCE(!kernel_page_present(pfn_to_page(pfn)));
+	arch_wb_cache_pmem(pfn_to_kaddr(pfn), nr << PAGE_SHIFT);
+}
+
+/* Write back frames, one by one if some may have failed. Returns their number. */
+static unsigned long write_back_good(unsigned long pfn, unsigned long nr)
+{
+	unsigned long end = pfn + nr, done = 0;
+
+	if (!retarget_frames_failed()) {
+		write_back_frames(pfn, nr);
+		return nr;
+	}
+	for (; pfn < end; pfn++) {
+		if (retarget_frame_has_failed(pfn) &&
+		    !dax_retarget_broken(DAX_BREAK_skip_failed))
+			continue;
+		write_back_frames(pfn, 1);
+		done++;
+	}
+	return done;
+}
+
+/*
+ * Write back those of pages [@first, @last] that were not taken back, and are not
+ * in @done, whose bit 0 is of page @base, which may wrap
+ */
 static unsigned long write_back(struct retarget_region *region,
 				unsigned long first, unsigned long last,
-				unsigned long pfn)
+				unsigned long pfn, unsigned long *done,
+				unsigned long base)
 {
 	unsigned long begin, end, nr = 0;
 
-	for (begin = find_next_zero_bit(region->retargeted, last + 1, first);
-	     begin <= last;
-	     begin = find_next_zero_bit(region->retargeted, last + 1, end)) {
-		end = find_next_bit(region->retargeted,
-				    min(last + 1, begin + RUN), begin);
-		arch_wb_cache_pmem(pfn_to_kaddr(pfn + (begin - first)),
-				   (end - begin) << PAGE_SHIFT);
-		nr += end - begin;
+	for (begin = first; begin <= last; begin = end) {
+		end = min(last + 1, begin + RUN);
+		if (test_bit(begin, region->retargeted)) {
+			end = find_next_zero_bit(region->retargeted, last + 1,
+						 begin);
+			continue;
+		}
+		end = find_next_bit(region->retargeted, end, begin);
+		if (done && test_bit(begin - base, done)) {
+			end = base + find_next_zero_bit(done, end - base,
+							begin - base);
+			continue;
+		}
+		if (done) {
+			end = base + find_next_bit(done, end - base,
+						   begin - base);
+			bitmap_set(done, begin - base, end - begin);
+		}
+		nr += write_back_good(pfn + (begin - first), end - begin);
 		cond_resched();
 	}
 	return nr;
@@ -47,6 +139,9 @@ static unsigned long write_back(struct retarget_region *region,
  * @region: the region
  * @first: index of the first page
  * @last: index of the last page
+ * @done: bits of the pages that another region has written back already; gets
+ *	  those of the pages that are written back. Or %NULL.
+ * @bit: number of the bit of page @first
  *
  * Pages that were taken back are skipped: the device does not reach them any
  * more, and their memory may be gone.
@@ -56,16 +151,17 @@ static unsigned long write_back(struct retarget_region *region,
  */
 unsigned long retarget_region_write_back(struct retarget_region *region,
 					 unsigned long first,
-					 unsigned long last)
+					 unsigned long last,
+					 unsigned long *done, unsigned long bit)
 {
 	struct retarget_extent *extent;
 	unsigned long nr = 0;
 
 	lockdep_assert_held(&region->mutex);
 
+	/* Before it is live, the region's device has written nothing */
 	if (!region->writable || !region->cached ||
-	    (region->state != RETARGET_LIVE &&
-	     region->state != RETARGET_UNMAPPED))
+	    region->state == RETARGET_REGISTERING)
 		return 0;
 	if (dax_retarget_broken(DAX_BREAK_write_back))
 		return 0;
@@ -74,7 +170,7 @@ unsigned long retarget_region_write_back(struct retarget_region *region,
 		unsigned long from = first, to = last;
 		unsigned long pfn = retarget_extent_clip(extent, &from, &to);
 
-		nr += write_back(region, from, to, pfn);
+		nr += write_back(region, from, to, pfn, done, first - bit);
 	}
 	if (nr) {
 		retarget_region_count(region, RETARGET_STAT_PAGES_FLUSHED, nr);

@@ -4,11 +4,17 @@
  *
  * An entry is exchanged as a whole, by one locked compare-and-exchange, for one
  * that differs in the address only: hardware that walks the table finds the old
- * page or the new one. A large entry is first split: a table of 512 equivalent
- * entries is filled, made visible, and put in the entry's place by the same
- * kind of exchange. The split alone changes no translation, so hardware may
- * hold translations of both sizes for a while. Frames are changed only after a
- * flush has removed the large translations.
+ * page or the new one.
+ *
+ * A large entry that lies partly in a range is split: a table of 512 equivalent
+ * entries is filled, made visible, and put in the entry's place by the same kind
+ * of exchange. Then the small entries are replaced. Until the flush, hardware may
+ * hold translations of both sizes, and uses the one or the other.
+ *
+ * A large entry that lies wholly in a range is exchanged for a pointer to a
+ * table whose entries all lead to the scratch page. Each mapping has one such
+ * table, which takes the place of any number of large entries. Unmapping would
+ * free the table once for each, so the pointers are taken out before.
  *
  * No lock is needed, as elsewhere in the VT-d driver: the caller owns the
  * range, and a table that holds an entry of the range is not freed.
@@ -17,8 +23,10 @@
 #include <linux/align.h>
 #include <linux/cacheflush.h>
 #include <linux/iommu.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pci-ats.h>
+#include <linux/sched/signal.h>
 
 #include "../iommu-pages.h"
 #include "iommu.h"
@@ -49,6 +57,12 @@ intel_retarget_refusal(struct iommu_domain *domain, struct device *dev)
 	if (info->ats_enabled)
 		return DAX_RETARGET_REFUSAL_ATS;
 	return DAX_RETARGET_REFUSAL_NONE;
+}
+
+/* Bytes that an entry of @level translates */
+static size_t leaf_size(int level)
+{
+	return level_size(level) << VTD_PAGE_SHIFT;
 }
 
 /* The entry that translates @pfn, at whatever level, and that level */
@@ -91,7 +105,7 @@ static struct dma_pte *take_table(struct list_head *tables)
 static bool split_leaf(struct dmar_domain *domain, struct dma_pte *pte,
 		       int level, struct list_head *tables)
 {
-	u64 step = level_size(level - 1) << VTD_PAGE_SHIFT;
+	u64 step = leaf_size(level - 1);
 	struct dma_pte *table = take_table(tables);
 	u64 old, new, leaf;
 	int i;
@@ -118,6 +132,8 @@ static bool replace_leaf(struct dma_pte *pte, phys_addr_t from, phys_addr_t to)
 	u64 old = READ_ONCE(pte->val);
 
 	do {
+		if ((old & VTD_PAGE_MASK) == to)
+			return true;
 		if ((old & VTD_PAGE_MASK) != from)
 			return false;
 	} while (!try_cmpxchg64(&pte->val, &old,
@@ -125,124 +141,279 @@ static bool replace_leaf(struct dma_pte *pte, phys_addr_t from, phys_addr_t to)
 	return true;
 }
 
-/*
- * Split all large entries of the range. The flush comes before any frame is
- * changed, so that translations of two sizes never differ, and covers the old
- * entries as a whole: an invalidation that is smaller than a large translation
- * need not remove it.
- */
-static bool split_range(struct dmar_domain *domain, unsigned long iova,
-			size_t size, struct list_head *tables)
+/* Replace the small entries of [@from, @from + @size), which are in one table */
+static bool replace_small(struct dmar_domain *domain, struct dma_pte *first,
+			  phys_addr_t from, size_t size, phys_addr_t to)
 {
-	unsigned long end = iova + size, flush_start = ULONG_MAX, flush_end = 0;
-	struct dma_pte *pte;
+	struct dma_pte *pte = first;
+	phys_addr_t end = from + size;
 	bool done = true;
-	int level;
 
-	while (iova < end && done) {
-		pte = find_leaf(domain, iova >> VTD_PAGE_SHIFT, &level);
-		if (pte && level > 1) {
-			unsigned long leaf = level_size(level) << VTD_PAGE_SHIFT;
-
-			flush_start = min(flush_start, ALIGN_DOWN(iova, leaf));
-			flush_end = max(flush_end, ALIGN(iova + 1, leaf));
-			done = split_leaf(domain, pte, level, tables);
-			continue;
-		}
-		iova = ALIGN(iova + 1, level_size(2) << VTD_PAGE_SHIFT);
-		cond_resched();
-	}
-	if (flush_end)
-		cache_tag_flush_range(domain, flush_start, flush_end - 1, 0);
+	for (; from < end; from += VTD_PAGE_SIZE, pte++)
+		done &= replace_leaf(pte, from, to);
+	make_visible(domain, first, (void *)pte - (void *)first);
 	return done;
 }
 
-static size_t intel_retarget_replace(struct iommu_domain *domain,
-				     unsigned long iova, phys_addr_t from,
-				     phys_addr_t to, size_t size,
-				     struct list_head *tables,
-				     struct iommu_iotlb_gather *gather)
+/* Replace a large entry as a whole by the shared table of its level */
+static bool share_leaf(struct dmar_domain *domain, struct dma_pte *pte,
+		       int level, phys_addr_t from,
+		       struct iommu_retarget_scratch *scratch)
+{
+	struct dma_pte *shared = scratch->shared[0];
+	u64 old = READ_ONCE(pte->val), attributes, new;
+
+	if (level - 2 >= ARRAY_SIZE(scratch->shared) ||
+	    !scratch->shared[level - 2])
+		return false;
+	attributes = shared->val & ~VTD_PAGE_MASK;
+	new = virt_to_phys(scratch->shared[level - 2]) | DMA_PTE_READ |
+	      DMA_PTE_WRITE;
+	do {
+		if (old != (from | attributes | DMA_PTE_LARGE_PAGE))
+			return false;
+	} while (!try_cmpxchg64(&pte->val, &old, new));
+	make_visible(domain, pte, sizeof(*pte));
+	scratch->shares = true;
+	return true;
+}
+
+static int intel_retarget_replace(struct iommu_domain *domain,
+				  unsigned long iova, phys_addr_t from,
+				  size_t size,
+				  struct iommu_retarget_scratch *scratch)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
 	unsigned long end = iova + size;
-	struct dma_pte *pte, *first;
-	size_t done = 0;
-	int level;
+	struct dma_pte *pte;
+	int level, ret = 0;
 
-	if (!split_range(dmar_domain, iova, size, tables))
-		return 0;
-
-	iommu_iotlb_gather_add_range(gather, iova, size);
 	while (iova < end) {
+		size_t done = VTD_PAGE_SIZE;
+
 		pte = find_leaf(dmar_domain, iova >> VTD_PAGE_SHIFT, &level);
-		if (!pte)
-			break;
-		first = pte;
-		do {
-			if (replace_leaf(pte, from, to))
-				done += VTD_PAGE_SIZE;
-			iova += VTD_PAGE_SIZE;
-			from += VTD_PAGE_SIZE;
-			pte++;
-		} while (iova < end && !first_pte_in_page(pte));
-		make_visible(dmar_domain, first, (void *)pte - (void *)first);
+		if (!pte) {
+			ret = -EIO;
+		} else if (level > 1 && (!IS_ALIGNED(iova, leaf_size(level)) ||
+					 end - iova < leaf_size(level))) {
+			if (split_leaf(dmar_domain, pte, level,
+				       &scratch->tables))
+				continue;
+			ret = -ENOMEM;
+			done = leaf_size(level) - (iova & (leaf_size(level) - 1));
+		} else if (level > 1) {
+			done = leaf_size(level);
+			if (!share_leaf(dmar_domain, pte, level, from, scratch))
+				ret = -EIO;
+		} else {
+			done = min(end - iova, leaf_size(2) -
+					       (iova & (leaf_size(2) - 1)));
+			if (!replace_small(dmar_domain, pte, from, done,
+					   scratch->phys))
+				ret = -EIO;
+		}
+		iova += done;
+		from += done;
 		cond_resched();
 	}
-	return done;
+	return ret;
 }
 
-static unsigned long intel_retarget_needed(struct iommu_domain *domain,
-					   unsigned long iova, size_t size)
+static void *alloc_table(struct iommu_domain *domain)
 {
-	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
-	unsigned long end = iova + size, need = 0;
-	int level;
-
-	while (iova < end) {
-		if (!find_leaf(dmar_domain, iova >> VTD_PAGE_SHIFT, &level))
-			break;
-		/* A 1G entry splits into a table of 2M entries, and so on */
-		if (level == 3)
-			need += 1 + BIT(VTD_STRIDE_SHIFT);
-		else if (level == 2)
-			need++;
-		/* A table of small entries is not split: go on behind it */
-		iova = ALIGN(iova + 1, level_size(max(level, 2)) <<
-				       VTD_PAGE_SHIFT);
-	}
-	return need;
+	return iommu_alloc_page_node(to_dmar_domain(domain)->nid,
+				     GFP_KERNEL_ACCOUNT);
 }
 
 static int intel_retarget_reserve(struct iommu_domain *domain, size_t size,
-				  struct list_head *tables)
+				  struct iommu_retarget_scratch *scratch)
 {
 	/* At most: one for each 2M entry, and one for each 1G entry */
 	unsigned long n = (size >> 21) + (size >> 30);
 	void *table;
+	int i;
 
+	for (i = 0; i < ARRAY_SIZE(scratch->shared); i++) {
+		if (size < leaf_size(i + 2) || scratch->shared[i])
+			continue;
+		scratch->shared[i] = alloc_table(domain);
+		if (!scratch->shared[i])
+			return -ENOMEM;
+	}
 	for (; n; n--) {
-		table = iommu_alloc_page_node(to_dmar_domain(domain)->nid,
-					      GFP_KERNEL_ACCOUNT);
+		table = alloc_table(domain);
 		if (!table)
 			return -ENOMEM;
-		list_add(&virt_to_page(table)->lru, tables);
+		list_add(&virt_to_page(table)->lru, &scratch->tables);
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
 	return 0;
 }
 
-static void intel_retarget_sync(struct iommu_domain *domain,
-				struct iommu_iotlb_gather *gather)
+/* Fill the shared tables as @leaf, one of the mapping's large entries, asks for */
+static void fill_shared(struct dmar_domain *domain, u64 leaf,
+			struct iommu_retarget_scratch *scratch)
 {
-	/* Not a leaf-only invalidation: a large entry may have become a table */
-	cache_tag_flush_range(to_dmar_domain(domain), gather->start,
-			      gather->end, 0);
+	u64 attributes = leaf & ~VTD_PAGE_MASK & ~DMA_PTE_LARGE_PAGE;
+	struct dma_pte *small = scratch->shared[0], *large = scratch->shared[1];
+	int i;
+
+	for (i = 0; i < BIT(VTD_STRIDE_SHIFT); i++) {
+		small[i].val = scratch->phys | attributes;
+		if (large)
+			large[i].val = virt_to_phys(small) | DMA_PTE_READ |
+				       DMA_PTE_WRITE;
+	}
+	make_visible(domain, small, VTD_PAGE_SIZE);
+	if (large)
+		make_visible(domain, large, VTD_PAGE_SIZE);
+}
+
+static void free_shared(struct iommu_retarget_scratch *scratch, int i)
+{
+	if (scratch->shared[i])
+		iommu_free_page(scratch->shared[i]);
+	scratch->shared[i] = NULL;
+}
+
+static void intel_retarget_settle(struct iommu_domain *domain,
+				  unsigned long iova, size_t size,
+				  struct iommu_retarget_scratch *scratch)
+{
+	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
+	unsigned long end = iova + size, n = 0;
+	struct dma_pte *pte;
+	LIST_HEAD(kept);
+	int level, most = 1;
+
+	while (iova < end) {
+		pte = find_leaf(dmar_domain, iova >> VTD_PAGE_SHIFT, &level);
+		if (!pte)
+			break;
+		if (level > most) {
+			most = level;
+			fill_shared(dmar_domain, READ_ONCE(pte->val), scratch);
+		}
+		/* A 1G entry splits into a table of 2M entries, and so on */
+		if (level == 3)
+			n += 1 + BIT(VTD_STRIDE_SHIFT);
+		else if (level == 2)
+			n++;
+		/* A table of small entries is not split: go on behind it */
+		iova = ALIGN(iova + 1, leaf_size(max(level, 2)));
+		cond_resched();
+	}
+	scratch->leaf_size = leaf_size(most);
+	for (; most <= ARRAY_SIZE(scratch->shared); most++)
+		free_shared(scratch, most - 1);
+
+	for (; n && !list_empty(&scratch->tables); n--) {
+		list_move(scratch->tables.next, &kept);
+		scratch->nr_tables++;
+	}
+	iommu_put_pages_list(&scratch->tables);
+	list_splice(&kept, &scratch->tables);
+}
+
+/* The descriptor for a range: the least aligned block of pages that has it */
+static void describe_range(struct cache_tag *tag,
+			   const struct iommu_retarget_range *range,
+			   struct qi_desc *desc)
+{
+	struct intel_iommu *iommu = tag->iommu;
+	unsigned int order = fls64((range->start ^ range->last) >>
+				   VTD_PAGE_SHIFT);
+
+	/* Without the hint that only leaves changed: tables may have changed */
+	if (cap_pgsel_inv(iommu->cap) && order <= cap_max_amask_val(iommu->cap))
+		qi_desc_iotlb(iommu, tag->domain_id,
+			      ALIGN_DOWN(range->start, VTD_PAGE_SIZE << order),
+			      order, DMA_TLB_PSI_FLUSH, desc);
+	else
+		qi_desc_iotlb(iommu, tag->domain_id, 0, 0, DMA_TLB_DSI_FLUSH,
+			      desc);
+}
+
+/*
+ * Not by cache_tag_flush_range(), which does not tell whether the IOMMU confirmed.
+ * A device with a translation cache of its own reaches no range, see
+ * intel_retarget_refusal().
+ */
+static int intel_retarget_flush(struct iommu_domain *domain,
+				const struct iommu_retarget_range *range,
+				unsigned int nr)
+{
+	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
+	struct qi_desc desc[IOMMU_RETARGET_RANGES];
+	struct cache_tag *tag;
+	unsigned long flags;
+	unsigned int i, tries = 0;
+	int err, ret = 0;
+
+	spin_lock_irqsave(&dmar_domain->cache_lock, flags);
+	list_for_each_entry(tag, &dmar_domain->cache_tags, node) {
+		if (tag->type != CACHE_TAG_IOTLB)
+			continue;
+		for (i = 0; i < nr; i++)
+			describe_range(tag, &range[i], &desc[i]);
+		/* A timeout is of another device's descriptors: ours have none */
+		do {
+			err = qi_submit_sync(tag->iommu, desc, nr, 0);
+		} while (err == -ETIMEDOUT && tries++ < 3);
+		if (err)
+			ret = err;
+	}
+	spin_unlock_irqrestore(&dmar_domain->cache_lock, flags);
+	return ret;
+}
+
+/* Take the pointer to a shared table that translates @iova out; its level, or 0 */
+static int release_at(struct dmar_domain *domain, unsigned long iova,
+		      struct iommu_retarget_scratch *scratch)
+{
+	struct dma_pte *table = domain->pgd, *pte;
+	int l;
+
+	for (l = agaw_to_level(domain->agaw); l > 1; l--) {
+		pte = &table[pfn_level_offset(iova >> VTD_PAGE_SHIFT, l)];
+		if (!dma_pte_present(pte) || dma_pte_superpage(pte))
+			return 0;
+		table = phys_to_virt(dma_pte_addr(pte));
+		if (l - 2 < ARRAY_SIZE(scratch->shared) &&
+		    table == scratch->shared[l - 2]) {
+			dma_clear_pte(pte);
+			make_visible(domain, pte, sizeof(*pte));
+			return l;
+		}
+	}
+	return 0;
+}
+
+static bool intel_retarget_release(struct iommu_domain *domain,
+				   unsigned long iova, size_t size,
+				   struct iommu_retarget_scratch *scratch)
+{
+	unsigned long end = iova + size;
+	int level;
+
+	if (!scratch->shares)
+		return false;
+	while (iova < end) {
+		level = release_at(to_dmar_domain(domain), iova, scratch);
+		iova = ALIGN(iova + 1, leaf_size(max(level, 2)));
+		cond_resched();
+	}
+	scratch->shares = false;
+	return true;
 }
 
 const struct iommu_retarget_ops intel_retarget_ops = {
 	.refusal	= intel_retarget_refusal,
 	.reserve	= intel_retarget_reserve,
-	.needed		= intel_retarget_needed,
+	.settle		= intel_retarget_settle,
 	.replace	= intel_retarget_replace,
-	.sync		= intel_retarget_sync,
+	.flush		= intel_retarget_flush,
+	.release	= intel_retarget_release,
 };

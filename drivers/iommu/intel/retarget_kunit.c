@@ -21,8 +21,8 @@
 
 struct bench {
 	struct dmar_domain domain;
-	struct list_head tables;	/* in reserve */
-	struct iommu_iotlb_gather gather;
+	struct iommu_retarget_scratch scratch;
+	size_t size;			/* of what was mapped */
 };
 
 static struct dma_pte *new_table(struct kunit *test)
@@ -46,8 +46,8 @@ static int bench_init(struct kunit *test)
 	spin_lock_init(&bench->domain.cache_lock);
 	INIT_LIST_HEAD(&bench->domain.cache_tags);
 	bench->domain.pgd = new_table(test);
-	INIT_LIST_HEAD(&bench->tables);
-	iommu_iotlb_gather_init(&bench->gather);
+	INIT_LIST_HEAD(&bench->scratch.tables);
+	bench->scratch.phys = SCRATCH;
 	return 0;
 }
 
@@ -60,16 +60,6 @@ static void free_tables(struct dma_pte *table, int level)
 			free_tables(phys_to_virt(dma_pte_addr(&table[i])),
 				    level - 1);
 	iommu_free_page(table);
-}
-
-static void bench_exit(struct kunit *test)
-{
-	struct bench *bench = test->priv;
-
-	iommu_put_pages_list(&bench->tables);
-	if (bench->domain.pgd)
-		free_tables(bench->domain.pgd,
-			    agaw_to_level(bench->domain.agaw));
 }
 
 /* The entry of @iova at @level or above, where a large one is */
@@ -135,30 +125,60 @@ static void expect(struct kunit *test, size_t all, unsigned long iova,
 			    translate(test, i));
 }
 
-static void reserve(struct kunit *test, size_t size, unsigned long expected)
+/* Reserve page tables for what was mapped, and keep what it needs */
+static void settle(struct kunit *test, size_t size, unsigned long expected)
 {
 	struct bench *bench = test->priv;
 
+	bench->size = size;
 	KUNIT_ASSERT_EQ(test, 0,
 			intel_retarget_ops.reserve(&bench->domain.domain, size,
-						   &bench->tables));
-	KUNIT_EXPECT_EQ(test, expected, list_count_nodes(&bench->tables));
+						   &bench->scratch));
+	intel_retarget_ops.settle(&bench->domain.domain, IOVA, size,
+				  &bench->scratch);
+	KUNIT_EXPECT_EQ(test, expected, bench->scratch.nr_tables);
+	KUNIT_EXPECT_EQ(test, expected, list_count_nodes(&bench->scratch.tables));
 }
 
-static size_t replace(struct kunit *test, unsigned long iova, size_t size)
+static unsigned long left(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	return list_count_nodes(&bench->scratch.tables);
+}
+
+static int replace(struct kunit *test, unsigned long iova, size_t size)
 {
 	struct bench *bench = test->priv;
 
 	return intel_retarget_ops.replace(&bench->domain.domain, iova,
-					  FROM + (iova - IOVA), SCRATCH, size,
-					  &bench->tables, &bench->gather);
+					  FROM + (iova - IOVA), size,
+					  &bench->scratch);
 }
 
-static unsigned long needed(struct kunit *test, size_t size)
+static void release(struct kunit *test, size_t size)
 {
 	struct bench *bench = test->priv;
 
-	return intel_retarget_ops.needed(&bench->domain.domain, IOVA, size);
+	KUNIT_EXPECT_EQ(test, bench->scratch.shares,
+			intel_retarget_ops.release(&bench->domain.domain, IOVA,
+						   size, &bench->scratch));
+	KUNIT_EXPECT_FALSE(test, bench->scratch.shares);
+}
+
+static void bench_exit(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	int i;
+
+	release(test, bench->size);
+	iommu_put_pages_list(&bench->scratch.tables);
+	for (i = 0; i < ARRAY_SIZE(bench->scratch.shared); i++)
+		if (bench->scratch.shared[i])
+			iommu_free_page(bench->scratch.shared[i]);
+	if (bench->domain.pgd)
+		free_tables(bench->domain.pgd,
+			    agaw_to_level(bench->domain.agaw));
 }
 
 static void small_entries(struct kunit *test)
@@ -167,50 +187,92 @@ static void small_entries(struct kunit *test)
 	unsigned long iova = IOVA + SZ_2M - 3 * SZ_4K;
 
 	map(test, IOVA, FROM, SZ_4M, 1);
-	KUNIT_EXPECT_EQ(test, 0, needed(test, SZ_4M));
+	settle(test, SZ_4M, 0);
+	KUNIT_EXPECT_EQ(test, SZ_4K, bench->scratch.leaf_size);
+	KUNIT_EXPECT_NULL(test, bench->scratch.shared[0]);
 	/* Across two tables */
-	KUNIT_EXPECT_EQ(test, 5 * SZ_4K, replace(test, iova, 5 * SZ_4K));
-	expect(test, SZ_4M, iova, 5 * SZ_4K);
-	KUNIT_EXPECT_LE(test, bench->gather.start, iova);
-	KUNIT_EXPECT_GE(test, bench->gather.end, iova + 5 * SZ_4K - 1);
-	/* No entry maps the expected page any more */
 	KUNIT_EXPECT_EQ(test, 0, replace(test, iova, 5 * SZ_4K));
-	KUNIT_EXPECT_EQ(test, SZ_4K, replace(test, iova - SZ_4K, 2 * SZ_4K));
+	expect(test, SZ_4M, iova, 5 * SZ_4K);
+	/* What is scratch already stays scratch */
+	KUNIT_EXPECT_EQ(test, 0, replace(test, iova - SZ_4K, 6 * SZ_4K));
 	expect(test, SZ_4M, iova - SZ_4K, 6 * SZ_4K);
 }
 
 static void split_2m(struct kunit *test)
 {
+	struct bench *bench = test->priv;
 	unsigned long iova = IOVA + SZ_2M + 5 * SZ_4K;
 
 	map(test, IOVA, FROM, 2 * SZ_2M, 2);
-	KUNIT_EXPECT_EQ(test, 2, needed(test, 2 * SZ_2M));
-	reserve(test, 2 * SZ_2M, 2);
-	KUNIT_EXPECT_EQ(test, SZ_4K, replace(test, iova, SZ_4K));
+	settle(test, 2 * SZ_2M, 2);
+	KUNIT_EXPECT_EQ(test, SZ_2M, bench->scratch.leaf_size);
+	KUNIT_EXPECT_NOT_NULL(test, bench->scratch.shared[0]);
+	KUNIT_EXPECT_NULL(test, bench->scratch.shared[1]);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, iova, SZ_4K));
 	expect(test, 2 * SZ_2M, iova, SZ_4K);
-	reserve(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, 1, left(test));
 	KUNIT_EXPECT_TRUE(test, dma_pte_superpage(entry(test, IOVA, 2)));
 	KUNIT_EXPECT_FALSE(test, dma_pte_superpage(entry(test, iova, 2)));
-	KUNIT_EXPECT_EQ(test, 1, needed(test, 2 * SZ_2M));
-	/* The rest of the range: the other large entry is split as well */
-	KUNIT_EXPECT_EQ(test, SZ_2M, replace(test, IOVA, SZ_2M));
-	expect(test, SZ_2M, IOVA, SZ_2M);
-	reserve(test, 0, 0);
+	KUNIT_EXPECT_FALSE(test, bench->scratch.shares);
+}
+
+/* A large entry that goes as a whole needs no table of the reserve */
+static void whole_2m(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	map(test, IOVA, FROM, 3 * SZ_2M, 2);
+	settle(test, 3 * SZ_2M, 3);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA + SZ_2M, 2 * SZ_2M));
+	KUNIT_EXPECT_EQ(test, 3, left(test));
+	KUNIT_EXPECT_TRUE(test, bench->scratch.shares);
+	expect(test, 3 * SZ_2M, IOVA + SZ_2M, 2 * SZ_2M);
+	/* Both lead to the same table */
+	KUNIT_EXPECT_EQ(test, entry(test, IOVA + SZ_2M, 2)->val,
+			entry(test, IOVA + 2 * SZ_2M, 2)->val);
+	/* Parts of what is scratch as a whole */
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA + SZ_2M + SZ_4K, SZ_2M));
+	/* A range that ends within the first: split, and the others stay */
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA + SZ_4K, 2 * SZ_2M));
+	expect(test, 3 * SZ_2M, IOVA + SZ_4K, 3 * SZ_2M - SZ_4K);
+
+	/* Unmapping must not find the shared table */
+	release(test, 3 * SZ_2M);
+	KUNIT_EXPECT_EQ(test, 0, translate(test, IOVA + SZ_2M));
+	KUNIT_EXPECT_EQ(test, FROM, translate(test, IOVA));
+	KUNIT_EXPECT_EQ(test, SCRATCH, translate(test, IOVA + SZ_4K));
 }
 
 static void split_1g(struct kunit *test)
 {
+	struct bench *bench = test->priv;
 	unsigned long iova = IOVA + 300 * SZ_2M + 511 * SZ_4K;
 
 	map(test, IOVA, FROM, SZ_1G, 3);
-	KUNIT_EXPECT_EQ(test, 513, needed(test, SZ_1G));
-	reserve(test, SZ_1G, 513);
+	settle(test, SZ_1G, 513);
+	KUNIT_EXPECT_EQ(test, SZ_1G, bench->scratch.leaf_size);
 	/* The last page of one 2M entry and the first of the next */
-	KUNIT_EXPECT_EQ(test, 2 * SZ_4K, replace(test, iova, 2 * SZ_4K));
-	reserve(test, 0, 510);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, iova, 2 * SZ_4K));
+	KUNIT_EXPECT_EQ(test, 510, left(test));
 	expect(test, SZ_1G, iova, 2 * SZ_4K);
-	KUNIT_EXPECT_EQ(test, 510, needed(test, SZ_1G));
 	KUNIT_EXPECT_TRUE(test, dma_pte_superpage(entry(test, IOVA, 2)));
+}
+
+static void whole_1g(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	map(test, IOVA, FROM, 2UL * SZ_1G, 3);
+	settle(test, 2UL * SZ_1G, 2 * 513);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA, SZ_1G));
+	KUNIT_EXPECT_EQ(test, 2 * 513, left(test));
+	KUNIT_EXPECT_TRUE(test, bench->scratch.shares);
+	KUNIT_EXPECT_EQ(test, SCRATCH, translate(test, IOVA));
+	KUNIT_EXPECT_EQ(test, SCRATCH, translate(test, IOVA + SZ_1G - SZ_4K));
+	KUNIT_EXPECT_EQ(test, FROM + SZ_1G, translate(test, IOVA + SZ_1G));
+	release(test, 2UL * SZ_1G);
+	KUNIT_EXPECT_EQ(test, 0, translate(test, IOVA));
+	KUNIT_EXPECT_EQ(test, FROM + SZ_1G, translate(test, IOVA + SZ_1G));
 }
 
 static void mixed_entries(struct kunit *test)
@@ -218,26 +280,46 @@ static void mixed_entries(struct kunit *test)
 	map(test, IOVA, FROM, SZ_2M, 1);
 	map(test, IOVA + SZ_2M, FROM + SZ_2M, SZ_2M, 2);
 	map(test, IOVA + 2 * SZ_2M, FROM + 2 * SZ_2M, SZ_2M, 1);
-	KUNIT_EXPECT_EQ(test, 1, needed(test, 3 * SZ_2M));
-	reserve(test, SZ_2M, 1);
-	KUNIT_EXPECT_EQ(test, 2 * SZ_2M, replace(test, IOVA + SZ_1M, 2 * SZ_2M));
+	settle(test, 3 * SZ_2M, 1);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA + SZ_1M, 2 * SZ_2M));
 	expect(test, 3 * SZ_2M, IOVA + SZ_1M, 2 * SZ_2M);
 }
 
 static void no_table_left(struct kunit *test)
 {
+	struct bench *bench = test->priv;
+
 	map(test, IOVA, FROM, SZ_2M, 2);
-	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA, SZ_4K));
+	settle(test, SZ_2M, 1);
+	iommu_put_pages_list(&bench->scratch.tables);
+	INIT_LIST_HEAD(&bench->scratch.tables);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, replace(test, IOVA, SZ_4K));
 	expect(test, SZ_2M, 0, 0);
 	KUNIT_EXPECT_TRUE(test, dma_pte_superpage(entry(test, IOVA, 2)));
+}
+
+static void leads_elsewhere(struct kunit *test)
+{
+	map(test, IOVA, FROM, SZ_2M, 1);
+	map(test, IOVA + SZ_2M, FROM + SZ_2M, SZ_2M, 2);
+	settle(test, 2 * SZ_2M, 1);
+	entry(test, IOVA + SZ_8K, 1)->val += SZ_1G;
+	KUNIT_EXPECT_EQ(test, -EIO, replace(test, IOVA, SZ_16K));
+	/* All others are replaced */
+	KUNIT_EXPECT_EQ(test, SCRATCH, translate(test, IOVA + SZ_4K));
+	KUNIT_EXPECT_EQ(test, SCRATCH, translate(test, IOVA + SZ_8K + SZ_4K));
+	KUNIT_EXPECT_EQ(test, FROM + SZ_1G + SZ_8K,
+			translate(test, IOVA + SZ_8K));
+	entry(test, IOVA + SZ_2M, 2)->val += SZ_1G;
+	KUNIT_EXPECT_EQ(test, -EIO, replace(test, IOVA + SZ_2M, SZ_2M));
 }
 
 static void not_mapped(struct kunit *test)
 {
 	map(test, IOVA, FROM, SZ_4K, 1);
-	KUNIT_EXPECT_EQ(test, 0, needed(test, SZ_1G));
+	settle(test, SZ_4K, 0);
 	/* The next entry is missing, and so is the table of the next 2M */
-	KUNIT_EXPECT_EQ(test, SZ_4K, replace(test, IOVA, SZ_4M));
+	KUNIT_EXPECT_EQ(test, -EIO, replace(test, IOVA, SZ_4M));
 	expect(test, SZ_4K, IOVA, SZ_4K);
 	KUNIT_EXPECT_EQ(test, 0, translate(test, IOVA + SZ_4K));
 }
@@ -247,30 +329,36 @@ static void without_coherency(struct kunit *test)
 	struct bench *bench = test->priv;
 
 	bench->domain.iommu_coherency = false;
-	map(test, IOVA, FROM, SZ_2M, 2);
-	reserve(test, SZ_2M, 1);
-	KUNIT_EXPECT_EQ(test, SZ_8K, replace(test, IOVA, SZ_8K));
-	expect(test, SZ_2M, IOVA, SZ_8K);
+	map(test, IOVA, FROM, 2 * SZ_2M, 2);
+	settle(test, 2 * SZ_2M, 2);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA + SZ_2M - SZ_8K,
+					 SZ_2M + SZ_8K));
+	expect(test, 2 * SZ_2M, IOVA + SZ_2M - SZ_8K, SZ_2M + SZ_8K);
 }
 
-static void reserves(struct kunit *test)
+/* Without an IOMMU there is nothing that does not confirm */
+static void flush(struct kunit *test)
 {
-	/* The sum of all tables that were reserved */
-	reserve(test, SZ_4K, 0);
-	reserve(test, SZ_2M - 1, 0);
-	reserve(test, 3 * SZ_2M, 3);
-	reserve(test, SZ_1G, 3 + 512 + 1);
+	struct bench *bench = test->priv;
+	struct iommu_retarget_range range = { .start = IOVA, .last = IOVA };
+
+	KUNIT_EXPECT_EQ(test, 0,
+			intel_retarget_ops.flush(&bench->domain.domain, &range,
+						 1));
 }
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(small_entries),
 	KUNIT_CASE(split_2m),
+	KUNIT_CASE(whole_2m),
 	KUNIT_CASE(split_1g),
+	KUNIT_CASE(whole_1g),
 	KUNIT_CASE(mixed_entries),
 	KUNIT_CASE(no_table_left),
+	KUNIT_CASE(leads_elsewhere),
 	KUNIT_CASE(not_mapped),
 	KUNIT_CASE(without_coherency),
-	KUNIT_CASE(reserves),
+	KUNIT_CASE(flush),
 	{}
 };
 

@@ -41,6 +41,8 @@ enum dax_retarget_state {
  * @DAX_RETARGET_REASON_REVOKE: An administrator took the pages back.
  * @DAX_RETARGET_REASON_MEMORY_FAILURE: A page has failed; it was not taken
  *   back.
+ * @DAX_RETARGET_REASON_STOPPED: The IOMMU failed while pages were taken back,
+ *   and the device was stopped.
  */
 enum dax_retarget_reason {
 	DAX_RETARGET_REASON_TRUNCATE,
@@ -48,6 +50,7 @@ enum dax_retarget_reason {
 	DAX_RETARGET_REASON_REMOVE,
 	DAX_RETARGET_REASON_REVOKE,
 	DAX_RETARGET_REASON_MEMORY_FAILURE,
+	DAX_RETARGET_REASON_STOPPED,
 };
 
 /**
@@ -55,8 +58,6 @@ enum dax_retarget_reason {
  *   event, the command and the administrator's guide use the text of each
  *   entry.
  * @DAX_RETARGET_REFUSAL_NONE: nothing is in the way
- * @DAX_RETARGET_REFUSAL_DISABLED: the kernel was not booted with
- *   dax_retarget=on
  * @DAX_RETARGET_REFUSAL_NO_DMA: the device does no DMA of its own
  * @DAX_RETARGET_REFUSAL_NO_IOMMU: no IOMMU translates the device's DMA
  * @DAX_RETARGET_REFUSAL_NOT_PCI: the device is not on a PCI bus
@@ -75,7 +76,8 @@ enum dax_retarget_reason {
  * @DAX_RETARGET_REFUSAL_NOT_COHERENT: the device is not cache coherent
  * @DAX_RETARGET_REFUSAL_BOUNCE: the device's DMA may go through bounce buffers
  * @DAX_RETARGET_REFUSAL_CRASH_KERNEL: a crash kernel attaches domains late
- * @DAX_RETARGET_REFUSAL_BUSY: the device is busy; ask again
+ * @DAX_RETARGET_REFUSAL_STOPPED: the device was stopped, as the IOMMU failed;
+ *   bind its driver again
  * @DAX_RETARGET_REFUSAL_MANAGED: its driver manages the device's DMA itself
  * @DAX_RETARGET_REFUSAL_PRIVATE_MAPPING: a private mapping
  * @DAX_RETARGET_REFUSAL_FILE_SYSTEM: the file system did not opt in
@@ -84,14 +86,12 @@ enum dax_retarget_reason {
  * @DAX_RETARGET_REFUSAL_HOLE: a hole in a read-only mapping
  * @DAX_RETARGET_REFUSAL_NOT_DIRECT: the file system is not directly on
  *   persistent memory
- * @DAX_RETARGET_REFUSAL_STALE_ENTRY: a stale page table entry
  * @DAX_RETARGET_REFUSAL_SEGMENT: a segment crosses the device's segment
  *   boundary
  * @DAX_RETARGET_REFUSAL_TEST: a test asked for it
  */
 enum dax_retarget_refusal {
 	DAX_RETARGET_REFUSAL_NONE,
-	DAX_RETARGET_REFUSAL_DISABLED,
 	DAX_RETARGET_REFUSAL_NO_DMA,
 	DAX_RETARGET_REFUSAL_NO_IOMMU,
 	DAX_RETARGET_REFUSAL_NOT_PCI,
@@ -105,14 +105,13 @@ enum dax_retarget_refusal {
 	DAX_RETARGET_REFUSAL_NOT_COHERENT,
 	DAX_RETARGET_REFUSAL_BOUNCE,
 	DAX_RETARGET_REFUSAL_CRASH_KERNEL,
-	DAX_RETARGET_REFUSAL_BUSY,
+	DAX_RETARGET_REFUSAL_STOPPED,
 	DAX_RETARGET_REFUSAL_MANAGED,
 	DAX_RETARGET_REFUSAL_PRIVATE_MAPPING,
 	DAX_RETARGET_REFUSAL_FILE_SYSTEM,
 	DAX_RETARGET_REFUSAL_SHARED_BLOCKS,
 	DAX_RETARGET_REFUSAL_HOLE,
 	DAX_RETARGET_REFUSAL_NOT_DIRECT,
-	DAX_RETARGET_REFUSAL_STALE_ENTRY,
 	DAX_RETARGET_REFUSAL_SEGMENT,
 	DAX_RETARGET_REFUSAL_TEST,
 };
