@@ -30,6 +30,9 @@ BENCH=$TOP/tools/testing/dax_retarget	# what guests have at /share
 declare -A MODES=([on]=dax_retarget=on [off]='' [nonsense]=dax_retarget=nonsense
 	[pt]='dax_retarget=on iommu=pt' [noengine]=dax_retarget=on)
 
+# A CPU whose machine checks are Intel's, for memory-errors.sh, as arguments of QEMU
+INTEL_CPU='-cpu max,vendor=GenuineIntel,family=6,model=85,stepping=4'
+
 [[ $VARIANT =~ ^(|debug|kcsan|coverage)$ ]] || {
 	echo "VARIANT=$VARIANT: not one of debug, kcsan, coverage" >&2
 	exit 1

@@ -73,6 +73,13 @@ guest "memory fails and is removed" --in $every --fs none --nvdimm 512M --limit 
 	--skip "nothing can be registered any more|ext2: .*($no_ext2)" -- \
 	nics '/share/remove-namespace.sh $selftests'
 
+# Real memory errors. The kernel's own assertion, which warns only in the control
+guest "memory fails by machine checks" --in check,debug,coverage \
+	--qemu "$INTEL_CPU" --beside "$VM/memory-errors.sh" \
+	--allow 'WARNING:.*retarget_region_write_back' -- \
+	nics memory_errors "DAX_RETARGET_UMOUNT=1 selftests machine_check" '! dmesg | grep WARNING:' \
+	'selftest controls.sh "failed pages"'
+
 guest "the command's formats" --in check,coverage -- \
 	nics 'command_groups json ynl sanitize valgrind trace doctor'
 

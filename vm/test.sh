@@ -78,6 +78,12 @@ esac
 allowed='DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1 DAX_RETARGET_POISON=1 DAX_RETARGET_REMOVE=1'
 allowed+=" NICS='bash /share/engine-nics.sh'"
 case "$* " in
+*machine_check*)
+	options+=(--qemu "$INTEL_CPU" --beside "$VM/memory-errors.sh")
+	steps+=('memory_errors')
+	;;
+esac
+case "$* " in
 *controls.sh*) options+=(--allow 'WARNING:.*retarget') ;;
 stress*) options+=(--allow 'EXT4-fs warning.*: error -5 ') ;;
 esac
