@@ -132,6 +132,9 @@ fi
 
 control "batches cross the segment boundary" segment 'FOREIGN BLOCK REACHABLE' huge -v run_across
 DAX_RETARGET_POISON=1 control "memory failure not reported" report_failure 'NOT ANNOUNCED' poison -t of_unmapped_file
+[ -z "${DAX_RETARGET_MEMORY_ERROR-}" ] ||
+	control "failed pages are written back" skip_failed 'FAILED PAGE WRITTEN BACK' \
+		machine_check -v fsync
 DAX_RETARGET_REMOVE=1 control "memory removed without a hook" remove 'REMOVED MEMORY REACHABLE' \
 	removal -v unbind_caches_persist
 

@@ -11,7 +11,7 @@ default=(refusal truncate reuse largepage region lifetime scratch window
 	 fail_nth security umount)
 # The others take memory away for good, or need more than a folder: a file system
 # that filesystems.sh makes, or memory that only some machines have.
-special=(attribute quota repair poison removal huge)
+special=(attribute quota repair poison machine_check removal huge)
 # Scripts that overwrite block devices or break the kernel on purpose. Each says
 # what it needs.
 scripts=(controls.sh equivalence.sh filesystems.sh stress.sh)
