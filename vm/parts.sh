@@ -95,6 +95,10 @@ guest "feature on, ext2" --fs ext2 --skip "$no_ext2" -- \
 	nics devdax \
 	"$may selftests refusal truncate reuse lifetime readonly umount durability scratch race region"
 
+# What one may do beside a file costs others nothing.
+guest "bounds" --in check,debug,coverage -- \
+	nics 'selftests bounds'
+
 # Blocks that lie so that the IOMMU maps 1 GiB at once
 guest "large pages and regions, engines" --in check,coverage --fs none --nvdimm 8G --nvdimm 64M -- \
 	'mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt' \

@@ -193,6 +193,8 @@ bool stats_wait(const struct stats *before, struct stats *now);
 const char *switches_missing(void);
 void switch_write(const char *name, unsigned int value);
 unsigned int switch_read(const char *name);
+bool switch_exists(const char *name);
+void switches_reset(const char *folder);
 
 struct translation {
 	uint64_t iova;

@@ -141,7 +141,7 @@ const char *switches_missing(void)
 
 void switch_write(const char *name, unsigned int value)
 {
-	char path[128];
+	char path[512];
 	FILE *f;
 
 	snprintf(path, sizeof(path), SWITCHES "%s", name);
@@ -162,6 +162,34 @@ unsigned int switch_read(const char *name)
 		die("cannot read %s", path);
 	fclose(f);
 	return value;
+}
+
+bool switch_exists(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), SWITCHES "%s", name);
+	return !access(path, W_OK);
+}
+
+/* Write 0 to all switches of a folder */
+void switches_reset(const char *folder)
+{
+	struct dirent *entry;
+	char name[320];
+	DIR *dir;
+
+	snprintf(name, sizeof(name), SWITCHES "%s", folder);
+	dir = opendir(name);
+	if (!dir)
+		die("cannot open %s", name);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%s/%s", folder, entry->d_name);
+		switch_write(name, 0);
+	}
+	closedir(dir);
 }
 
 bool translations_visible(void)

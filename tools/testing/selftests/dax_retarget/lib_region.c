@@ -221,9 +221,7 @@ long victim_disclosure(struct bench *bench, struct ibv_mr *mr,
 /* End all windows at once, and open none any more */
 void windows_close(void)
 {
-	switch_write("delay_ms/registered", 0);
-	switch_write("delay_ms/unmapped", 0);
-	switch_write("delay_ms/left_index", 0);
+	switches_reset("delay_ms");
 }
 
 bool region_thread_done(struct region_thread *thread)

@@ -9,9 +9,9 @@ cd "$(dirname "$0")" || exit 1
 default=(refusal truncate reuse largepage region lifetime scratch window
 	 race reflink copy_on_write exchange swapfile shrink readonly durability
 	 fail_nth security umount)
-# The others take memory away for good, or need more than a folder: a file system
-# that filesystems.sh makes, or memory that only some machines have.
-special=(attribute quota repair poison machine_check removal huge)
+# The others take memory away for good, take long, or need more than a folder: a file
+# system that filesystems.sh makes, or memory that only some machines have.
+special=(attribute quota repair poison machine_check removal huge bounds)
 # Scripts that overwrite block devices or break the kernel on purpose. Each says
 # what it needs.
 scripts=(controls.sh equivalence.sh filesystems.sh stress.sh)
@@ -35,8 +35,8 @@ Needs root. From the environment:
   DAX_RETARGET_UMOUNT	the folder may be unmounted and mounted again (not set)
   DAX_RETARGET_EMERGENCY	as may all others be made read-only, by SysRq (not set)
 
-Run only by name, as they overwrite block devices, take memory away for good or
-need a file system of their own; each says what it needs:
+Run only by name, as they overwrite block devices, take memory away for good, take
+long or need a file system of their own; each says what it needs:
   ${special[*]}
   ${scripts[*]}
 USAGE
