@@ -8,7 +8,7 @@ cd "$(dirname "$0")" || exit 1
 # The programs that run.sh runs without being told to.
 default=(refusal truncate reuse largepage region lifetime scratch window
 	 race reflink copy_on_write exchange swapfile shrink readonly durability
-	 fail_nth security umount)
+	 fail_nth security no_pin umount)
 # The others take memory away for good, take long, or need more than a folder: a file
 # system that filesystems.sh makes, or memory that only some machines have.
 special=(attribute quota repair poison machine_check removal huge bounds)
@@ -34,6 +34,8 @@ Needs root. From the environment:
   DAX_RETARGET_RACES	number of races in race.c (20)
   DAX_RETARGET_UMOUNT	the folder may be unmounted and mounted again (not set)
   DAX_RETARGET_EMERGENCY	as may all others be made read-only, by SysRq (not set)
+  DAX_RETARGET_NAMESPACE	another namespace, which may be disabled (not set)
+  NICS			command that makes NICs; with it, they may be removed (not set)
 
 Run only by name, as they overwrite block devices, take memory away for good, take
 long or need a file system of their own; each says what it needs:
