@@ -42,7 +42,8 @@ no_plain_nic()
 # Another NVDIMM as one that programs map as a whole
 devdax()	# [NUMBER]
 {
-	ndctl create-namespace -f -m devdax -e "namespace${1-1}.0" > /dev/null
+	ndctl create-namespace -f -m devdax -e "namespace${1-1}.0" > /dev/null &&
+		export DAX_RETARGET_NAMESPACE=namespace${1-1}.0
 }
 
 # Another NVDIMM as a block device that tests may overwrite. With the first, so is
