@@ -245,6 +245,19 @@ unsigned long device_find_writer(const struct mount_info *info,
 				 const struct extents *blocks,
 				 enum writer_id id);
 
+/* lib_device.c */
+
+/* A NIC, and the PCI device that does its DMA */
+struct device {
+	char nic[64];
+	char name[64];
+};
+
+bool shell(const char *fmt, const char *arg);
+const char *device_find(unsigned int index, struct device *device);
+void device_unbind(const struct device *device);
+void devices_bind(void);
+
 /* lib_region.c: what most tests begin and end with */
 
 struct bench {

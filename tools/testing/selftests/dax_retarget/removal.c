@@ -125,17 +125,6 @@ FIXTURE_VARIANT_ADD(removal, disable_namespace_unmounted)
 	.before = UNMOUNTED,
 };
 
-static bool shell(const char *fmt, const char *arg)
-{
-	char command[512];
-
-	snprintf(command, sizeof(command), fmt, arg);
-	if (!system(command))
-		return true;
-	printf("# fails: %s\n", command);
-	return false;
-}
-
 /* Where the memory of a block device comes from */
 static const char *find_device(FIXTURE_DATA(removal) * self)
 {
