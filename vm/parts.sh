@@ -50,8 +50,9 @@ case $run in
 debug|kcsan) stress="--time ${TIME:-120} --seed ${SEED:-1}" ;;
 *) stress="--time ${TIME:-60} --seed ${SEED:-1}" ;;
 esac
-# The file system under test may be unmounted, and all others made read-only.
-may='DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1'
+# The file system under test may be unmounted, all others made read-only, and NICs
+# taken away.
+may="DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1 NICS='bash /share/engine-nics.sh'"
 
 program "lint" -- "$VM/lint.sh"
 
@@ -81,7 +82,7 @@ guest "memory fails by machine checks" --in check,debug,coverage \
 	'selftest controls.sh "failed pages"'
 
 guest "the command's formats" --in check,coverage -- \
-	nics 'command_groups json ynl sanitize valgrind trace doctor'
+	nics 'command_groups json ynl sanitize valgrind trace doctor stopped'
 
 guest "feature on, XFS" --in $every --append kunit.enable=1 \
 	--skip "$no_1g|made without exchange of ranges" -- \
@@ -98,6 +99,9 @@ guest "feature on, ext2" --fs ext2 --skip "$no_ext2" -- \
 # What one may do beside a file costs others nothing.
 guest "bounds" --in check,debug,coverage -- \
 	nics 'selftests bounds'
+
+guest "devices are stopped or unbound" --in check,debug,coverage -- \
+	nics "$may selftests fail_closed unbind"
 
 # Blocks that lie so that the IOMMU maps 1 GiB at once
 guest "large pages and regions, engines" --in check,coverage --fs none --nvdimm 8G --nvdimm 64M -- \
