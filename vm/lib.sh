@@ -11,8 +11,9 @@ TOP=$(dirname "$VM")
 # may share it.
 CACHE=${DAX_RETARGET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dax-retarget}
 TREE=$CACHE/linux-6.12			# kernel source: base, series, overlay
-# Kernels with more checks than the guest's own: debug, kcsan, coverage. What is
-# built and booted is the one that the environment names.
+# Kernels of other kinds than the guest's own: with more checks (debug, kcsan), with
+# counters of lines (coverage), without checks (release). What is built and booted is
+# the one that the environment names.
 VARIANT=${VARIANT-}
 BUILD=$CACHE/build${VARIANT:+-$VARIANT}	# its O= folder
 LOGS=$CACHE/logs			# one log a step
@@ -33,8 +34,8 @@ declare -A MODES=([on]=dax_retarget=on [off]='' [nonsense]=dax_retarget=nonsense
 # A CPU whose machine checks are Intel's, for memory-errors.sh, as arguments of QEMU
 INTEL_CPU='-cpu max,vendor=GenuineIntel,family=6,model=85,stepping=4'
 
-[[ $VARIANT =~ ^(|debug|kcsan|coverage)$ ]] || {
-	echo "VARIANT=$VARIANT: not one of debug, kcsan, coverage" >&2
+[[ $VARIANT =~ ^(|debug|kcsan|coverage|release)$ ]] || {
+	echo "VARIANT=$VARIANT: not one of debug, kcsan, coverage, release" >&2
 	exit 1
 }
 
