@@ -120,13 +120,13 @@ int folder_open(void)
 }
 
 /**
- * folder_sync - have what was deleted be free, and all be on the medium
+ * folder_end_deletes - have what was deleted be free
  *
  * XFS frees blocks in the background. A request to free blocks behind the end
  * of files waits for that, and here it frees none, as no file is so large.
  * Without the permission for the request, nothing is waited for.
  */
-void folder_sync(void)
+void folder_end_deletes(void)
 {
 	struct xfs_fs_eofblocks of_no_file = {
 		.eof_version = XFS_EOFBLOCKS_VERSION,
@@ -138,6 +138,15 @@ void folder_sync(void)
 	if (ioctl(dir, XFS_IOC_FREE_EOFBLOCKS, &of_no_file) &&
 	    errno != ENOTTY && errno != EPERM)
 		die("cannot have XFS free what was deleted");
+	close(dir);
+}
+
+/* Have what was deleted be free, and all be on the medium */
+void folder_sync(void)
+{
+	int dir = folder_open();
+
+	folder_end_deletes();
 	if (syncfs(dir))
 		die("cannot sync");
 	close(dir);
@@ -446,34 +455,39 @@ static uint64_t device_address(void)
 }
 
 /**
- * file_create_aligned - make a file that large pages can map
+ * file_create_run - make a file of blocks that lie side by side
  * @name: of the file
- * @align: size and alignment of the page
- * @pos: gets where in the file the page begins, a multiple of @align
+ * @len: of the run
+ * @align: the run begins at a multiple of it in the file
+ * @skew: how far the run is behind a multiple of @align in memory: 0 for a run
+ *	  that pages of size @align can map
+ * @pos: gets where in the file the run begins
  *
  * File systems do not promise to align blocks. So look where they are, and
- * begin the file, after a hole, at an offset that fits. No page of the file is
- * touched: a small DAX entry would be in the way of a large one.
+ * begin the file, after a hole, at an offset that fits. No page of the run is
+ * touched: a small DAX entry would be in the way of a large one. The blocks are
+ * allocated and not written, and some lie before and behind the run.
  *
  * Return: the file, or -1 if there is no such run of blocks
  */
-int file_create_aligned(const char *name, size_t align, uint64_t *pos)
+int file_create_run(const char *name, size_t len, size_t align, size_t skew,
+		    uint64_t *pos)
 {
 	uint64_t start = 0, base = device_address(), phys;
 	int fd, i;
 
 	for (i = 0; i < 4; i++) {
 		fd = file_create(name, 0, ZERO);
-		if (posix_fallocate(fd, start, 2 * align))
+		if (posix_fallocate(fd, start, len + align))
 			break;
 		file_fill(fd, start, PAGE, FILLED);
 		phys = contiguous_at(fd, start, PAGE);
 		if (!base || !phys)
 			break;
-		phys += base;
+		phys += base + align - skew;
 		*pos = (start + align - 1) / align * align;
 		if (start % align == phys % align &&
-		    contiguous_at(fd, start, *pos + align - start))
+		    contiguous_at(fd, start, *pos + len - start))
 			return fd;
 		start = phys % align;
 		close(fd);
@@ -482,6 +496,12 @@ int file_create_aligned(const char *name, size_t align, uint64_t *pos)
 	}
 	close(fd);
 	return -1;
+}
+
+/* A file of which one page of size @align can be mapped, at *@pos */
+int file_create_aligned(const char *name, size_t align, uint64_t *pos)
+{
+	return file_create_run(name, align, align, 0, pos);
 }
 
 /**
