@@ -15,7 +15,7 @@ override CMD := $(value CMD)
 override ONLY := $(value ONLY)
 export CMD ONLY KERNEL_SRC RANDOM_STEPS SEED TIME CUTS FUZZ PINS
 
-.PHONY: help demo test check check-debug check-kcsan coverage lint model kunit stress power-cut vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo test check check-debug check-kcsan coverage lint model kunit bench stress power-cut vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
@@ -35,6 +35,8 @@ help:
 	@echo "make lint             build variants, sparse, checkpatch, kernel-doc"
 	@echo "make model            check the model of the protocol, and its broken variants"
 	@echo "make kunit            the KUnit tests, in a guest"
+	@echo "make bench            what it costs: rows with goals, and plots"
+	@echo "     with OUT=folder SET=check|default|full ONLY=regex of its guests"
 	@echo "make stress           many processes register, write, punch, delete, die"
 	@echo "     with TIME=seconds (120) SEED=N JOBS=N FS=xfs|ext4"
 	@echo "make power-cut        cut the power of a guest at random points, boot, check"
@@ -73,6 +75,10 @@ coverage:
 
 lint:
 	@$(guard) vm/lint.sh
+
+bench:
+	@$(guard) vm/bench.sh $(if $(OUT),--out '$(OUT)') $(if $(SET),--set '$(SET)') \
+		--only "$$ONLY"
 
 # The guest needs some more, to begin and to be unmounted.
 stress:

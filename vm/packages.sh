@@ -17,6 +17,8 @@ packages=(
 	libnl-genl-3-dev libjson-c-dev pkg-config python3-yaml python3-jsonschema
 	# the model of the protocol
 	spin
+	# plots of what was measured
+	gnuplot-nox
 	# checks of documents and scripts
 	python3-sphinx man-db groff-base shellcheck
 )

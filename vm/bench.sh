@@ -1,0 +1,133 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Measure what DAX retarget costs: 'make bench', and a small part of make check.
+#
+# The guests have the kernel of VARIANT=release and a clock that counts instructions
+# (vm/run --icount). Each runs groups of tools/testing/selftests/dax_retarget/cost,
+# whose lines are kept; bench.py makes rows, a verdict and plots of them. The table
+# of rows, with goals and gates, is in bench.py.
+set -euo pipefail
+export VARIANT=release
+. "$(dirname "$0")/lib.sh"
+
+usage()
+{
+	cat <<USAGE
+Usage: vm/bench.sh [option...]
+
+  --set NAME    what is measured:
+                  check    small, for make check: two sizes, a few minutes
+                  default  16 MiB to 256 MiB, about a quarter of an hour
+                  full     16 MiB to 4 GiB, 100,000 pins, hours; takes 8 GB of memory
+                           and 20 GB of disk
+  --out DIR     folder for bench.json, bench.txt, plots and what the guests said
+                (default: bench in $CACHE)
+  --only REGEX  only guests whose names match; rows of others come from what is in
+                the folder: $(printf '%s ' "${guests[@]}")
+  --report      no guest: rows and plots from what is in the folder
+  --tap         print TAP: a row that is beyond its gate fails. Otherwise a table
+USAGE
+}
+
+guests=(xfs ext4 xfs-off ext4-off beside many)
+set=default out=$CACHE/bench only='' report='' format=table
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h|--help) usage; exit 0 ;;
+	--report) report=1; shift; continue ;;
+	--tap) format=tap; shift; continue ;;
+	--set|--out|--only) [ $# -ge 2 ] || die "$1 needs a value" ;;
+	*) usage >&2; die "unknown argument $1" ;;
+	esac
+	case $1 in
+	--set) set=$2 ;;
+	--out) out=$2 ;;
+	--only) only=$2 ;;
+	esac
+	shift 2
+done
+
+mib=$((1 << 20))
+case $set in
+# Fewer times, as more of them mend what a timer adds, which the gates leave room for
+check) sizes=(16 32) times=2 other=32 files=200 memory=2G nvdimm=512M devdax=112M ;;
+default) sizes=(16 64 256) times=3 other=512 files=1000 memory=2G nvdimm=1G devdax=304M ;;
+full) sizes=(16 64 256 1024 4096) times=2 other=4096 files=10000 memory=8G nvdimm=9G devdax=4384M ;;
+*) die "--set $set: not one of check, default, full" ;;
+esac
+
+measure=()	# options of cost for sizes and times
+for size in "${sizes[@]}"; do
+	measure+=(-s $((size * mib)))
+done
+measure+=(-n "$times")
+# Where there is no need for several
+one=(-s $((64 * mib)) -n "$times")
+[ "$set" != check ] || one=(-s $((32 * mib)) -n "$times")
+
+mkdir -p "$out"
+out=$(realpath "$out")
+raw=$out/raw
+mkdir -p "$raw"
+
+# A file system of one piece, as far as it goes, and two kinds of device-dax
+prepare=(
+	'case $FS in
+	xfs) mkfs.xfs -q -f -d agcount=2 /dev/pmem0 ;;
+	ext4) mkfs.ext4 -q -F -b 4096 -E packed_meta_blocks=1 -O sparse_super2 /dev/pmem0 ;;
+	esac > /run/mkfs.log 2>&1 && mount -o dax=always /dev/pmem0 /mnt'
+)
+two_devdax=(
+	'ndctl create-namespace -f -m devdax -a 4096 -e namespace1.0 > /dev/null'
+	'ndctl create-namespace -f -m devdax -a 2M -e namespace2.0 > /dev/null'
+)
+
+# The lines of a guest go to a file; what it is about to do is shown.
+guest()	# NAME FS MODE MORE-KERNEL-ARGUMENTS MEMORY NVDIMM... -- STEP...
+{
+	local name=$1 fs=$2 mode=$3 append=$4 memory=$5 start=$SECONDS status=0 nvdimms=()
+	shift 5
+	[[ $name =~ $only ]] || return 0
+	while [ "$1" != -- ]; do
+		nvdimms+=(--nvdimm "$1")
+		shift
+	done
+	shift
+	say "$name ..."
+	guarded "$VM/run" --icount --fs none --memory "$memory" "${nvdimms[@]}" --limit 14400 \
+		--share "$BENCH" --append "${MODES[$mode]} $append" \
+		"FS=$fs"$'\n'"$(guest_script "$mode" "${prepare[@]}" "$@")" |
+		tee "$raw/$name.new" | sed -un "s/^# /  $name: /p" >&2 || status=$?
+	if [ $status != 0 ]; then
+		grep -v '^cost ' "$raw/$name.new" | tail -n 5 >&2
+		die "$name failed with status $status; what the guest said: $raw/$name.new"
+	fi
+	mv "$raw/$name.new" "$raw/$name"
+	say "$name: done in $(elapsed $((SECONDS - start)))"
+}
+
+if [ -z "$report" ]; then
+	guarded "$VM/setup.sh"
+	cost='$selftests/cost'	# as guest-lib.sh has it
+	devdaxes='-4 /dev/dax1.0 -2 /dev/dax2.0'
+	for fs in xfs ext4; do
+		guest $fs $fs on '' "$memory" "$nvdimm" "$devdax" "$devdax" -- \
+			nics "${two_devdax[@]}" \
+			"$cost $devdaxes ${measure[*]} blocks sync register" \
+			"$cost $devdaxes ${one[*]} regions page kernel_memory memory path"
+		guest $fs-off $fs off '' 2G "$nvdimm" -- nics \
+			"$cost -x -c c ${measure[*]} blocks sync" \
+			"$cost -x ${one[*]} memory path"
+	done
+	guest beside xfs on preempt=full "$memory" 512M -- nics \
+		"$cost -e 4 -c e -n $times -s $((other * mib)) beside ranges" \
+		"$cost -e 4 -c e -n $times readers"
+	guest many xfs on '' 4G 1G 112M -- nics \
+		'ndctl create-namespace -f -m fsdax -e namespace1.0 > /dev/null' \
+		'mkdir -p /tmp/other && mkfs.ext4 -q -F -b 4096 /dev/pmem1 && mount -o dax=always /dev/pmem1 /tmp/other' \
+		"$cost -e 4 -n $times -f $files -o /tmp/other many"
+fi
+
+exec "$VM/bench.py" --format "$format" --out "$out" "$raw"
