@@ -19,8 +19,8 @@ Usage: vm/bench.sh [option...]
   --set NAME    what is measured:
                   check    small, for make check: two sizes, a few minutes
                   default  16 MiB to 256 MiB, about a quarter of an hour
-                  full     16 MiB to 4 GiB, 100,000 pins, hours; takes 8 GB of memory
-                           and 20 GB of disk
+                  full     16 MiB to 4 GiB, 100,000 pins, and a stock kernel, which is
+                           built; hours; takes 12 GB of memory and 40 GB of disk
   --out DIR     folder for bench.json, bench.txt, plots and what the guests said
                 (default: bench in $CACHE)
   --only REGEX  only guests whose names match; rows of others come from what is in
@@ -30,7 +30,7 @@ Usage: vm/bench.sh [option...]
 USAGE
 }
 
-guests=(xfs ext4 xfs-off ext4-off beside many)
+guests=(xfs ext4 xfs-off ext4-off xfs-stock ext4-stock beside many)
 set=default out=$CACHE/bench only='' report='' format=table
 
 while [ $# -gt 0 ]; do
@@ -72,33 +72,22 @@ out=$(realpath "$out")
 raw=$out/raw
 mkdir -p "$raw"
 
-# A file system of one piece, as far as it goes, and two kinds of device-dax
-prepare=(
-	'case $FS in
-	xfs) mkfs.xfs -q -f -d agcount=2 /dev/pmem0 ;;
-	ext4) mkfs.ext4 -q -F -b 4096 -E packed_meta_blocks=1 -O sparse_super2 /dev/pmem0 ;;
-	esac > /run/mkfs.log 2>&1 && mount -o dax=always /dev/pmem0 /mnt'
-)
-two_devdax=(
-	'ndctl create-namespace -f -m devdax -a 4096 -e namespace1.0 > /dev/null'
-	'ndctl create-namespace -f -m devdax -a 2M -e namespace2.0 > /dev/null'
-)
 
 # The lines of a guest go to a file; what it is about to do is shown.
-guest()	# NAME FS MODE MORE-KERNEL-ARGUMENTS MEMORY NVDIMM... -- STEP...
+guest()	# NAME FS MODE MORE-KERNEL-ARGUMENTS OPTION-OF-VM/RUN... -- STEP...
 {
-	local name=$1 fs=$2 mode=$3 append=$4 memory=$5 start=$SECONDS status=0 nvdimms=()
-	shift 5
+	local name=$1 fs=$2 mode=$3 append=$4 start=$SECONDS status=0 options=()
+	shift 4
 	[[ $name =~ $only ]] || return 0
 	while [ "$1" != -- ]; do
-		nvdimms+=(--nvdimm "$1")
+		options+=("$1")
 		shift
 	done
 	shift
 	say "$name ..."
-	guarded "$VM/run" --icount --fs none --memory "$memory" "${nvdimms[@]}" --limit 14400 \
-		--share "$BENCH" --append "${MODES[$mode]} $append" \
-		"FS=$fs"$'\n'"$(guest_script "$mode" "${prepare[@]}" "$@")" |
+	guarded "$VM/run" --icount --fs none --limit 14400 --share "$BENCH" \
+		--append "${MODES[$mode]} $append" "${options[@]}" \
+		"$(guest_script "$mode" "one_piece $fs" "$@")" |
 		tee "$raw/$name.new" | sed -un "s/^# /  $name: /p" >&2 || status=$?
 	if [ $status != 0 ]; then
 		grep -v '^cost ' "$raw/$name.new" | tail -n 5 >&2
@@ -108,25 +97,61 @@ guest()	# NAME FS MODE MORE-KERNEL-ARGUMENTS MEMORY NVDIMM... -- STEP...
 	say "$name: done in $(elapsed $((SECONDS - start)))"
 }
 
+# The kernel without any patch, configured and built as the other one. The tree is
+# another work tree of the same repository, and the programs are the same.
+build_stock()
+{
+	local TREE=$CACHE/linux-6.12-stock
+	# shellcheck source=vm/kbuild.sh
+	. "$VM/kbuild.sh"
+	if [ ! -d "$TREE" ]; then
+		git -C "$CACHE/linux-6.12" worktree add --detach "$TREE" base
+	fi
+	git -C "$TREE" checkout -q --detach base
+	configure "$CACHE/build-stock" "$VM/kernel.config" "$VM/release.config" "$VM/stock.config"
+	kmake "$CACHE/build-stock" vmlinux modules
+	rm -rf "$stock"
+	kmake "$CACHE/build-stock" INSTALL_MOD_PATH="$stock" modules_install
+	rm -f "$stock"/lib/modules/*/build
+	cp -r "$IMAGE/selftests" "$stock/"
+	cp "$CACHE/build-stock/vmlinux" "$stock/"
+}
+
+stock_key()
+{
+	git -C "$TREE" rev-parse base
+	cat "$VM"/{kernel,release,stock}.config "$VM/kbuild.sh"
+	hash_folder "$IMAGE/selftests"
+}
+
 if [ -z "$report" ]; then
 	guarded "$VM/setup.sh"
+	if [[ xfs-stock =~ $only ]] && [ "$set" = full ]; then
+		stock=$CACHE/stock
+		(lock_cache; step stock "$(stock_key | hash)" build_stock)
+	fi
 	cost='$selftests/cost'	# as guest-lib.sh has it
 	devdaxes='-4 /dev/dax1.0 -2 /dev/dax2.0'
 	for fs in xfs ext4; do
-		guest $fs $fs on '' "$memory" "$nvdimm" "$devdax" "$devdax" -- \
-			nics "${two_devdax[@]}" \
+		[ ! -v stock ] || guest $fs-stock $fs off '' --nvdimm "$nvdimm" \
+			--kernel "$stock/vmlinux" --modules "$stock" -- \
+			"$cost -x -c c ${measure[*]} blocks sync"
+		guest $fs $fs on '' --memory "$memory" --nvdimm "$nvdimm" \
+			--nvdimm "$devdax" --nvdimm "$devdax" -- \
+			nics 'devdax 1 4096' 'devdax 2 2M' \
 			"$cost $devdaxes ${measure[*]} blocks sync register" \
 			"$cost $devdaxes ${one[*]} regions page kernel_memory memory path"
-		guest $fs-off $fs off '' 2G "$nvdimm" -- nics \
+		guest $fs-off $fs off '' --nvdimm "$nvdimm" -- nics \
 			"$cost -x -c c ${measure[*]} blocks sync" \
 			"$cost -x ${one[*]} memory path"
 	done
-	guest beside xfs on preempt=full "$memory" 512M -- nics \
+	guest beside xfs on preempt=full --memory "$memory" -- nics \
 		"$cost -e 4 -c e -n $times -s $((other * mib)) beside ranges" \
 		"$cost -e 4 -c e -n $times readers"
-	guest many xfs on '' 4G 1G 112M -- nics \
-		'ndctl create-namespace -f -m fsdax -e namespace1.0 > /dev/null' \
-		'mkdir -p /tmp/other && mkfs.ext4 -q -F -b 4096 /dev/pmem1 && mount -o dax=always /dev/pmem1 /tmp/other' \
+	guest many xfs on '' --memory 4G --nvdimm 1G --nvdimm 112M -- nics \
+		'spare 1' \
+		'mkdir /tmp/other && mkfs.ext4 -q -F -b 4096 /dev/pmem1' \
+		'mount -o dax=always /dev/pmem1 /tmp/other' \
 		"$cost -e 4 -n $times -f $files -o /tmp/other many"
 fi
 

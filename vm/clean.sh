@@ -7,7 +7,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 lock_cache
 
-rm -rf "$CACHE"/{build,lint,test-modules,stage}{,-*} "$CACHE"/{tools,power-cut,coverage} \
+rm -rf "$CACHE"/{build,lint,test-modules,stage}{,-*} "$CACHE"/{tools,power-cut,coverage,stock,linux-6.12-stock,bench} \
 	"$IMAGES" "$RUNS" "$LOGS" "$ROOTFS" \
-	"$STAMPS"/{kernel-config,kernel-build,tests-build}{,-*} "$STAMPS"/{tools-build,rootfs}
+	"$STAMPS"/{kernel-config,kernel-build,tests-build}{,-*} "$STAMPS"/{tools-build,rootfs,stock}
+[ ! -d "$TREE" ] || git -C "$TREE" worktree prune
 say "left: $TREE (yours to remove) and the compiler cache ('ccache -C')"

@@ -39,11 +39,20 @@ no_plain_nic()
 	rdma link delete plain && ip link delete plain0
 }
 
-# Another NVDIMM as one that programs map as a whole
-devdax()	# [NUMBER]
+# Another NVDIMM as one that programs map as a whole, by pages of 2 MiB or others
+devdax()	# [NUMBER [PAGE-SIZE]]
 {
-	ndctl create-namespace -f -m devdax -e "namespace${1-1}.0" > /dev/null &&
+	ndctl create-namespace -f -m devdax -a "${2-2M}" -e "namespace${1-1}.0" > /dev/null &&
 		export DAX_RETARGET_NAMESPACE=namespace${1-1}.0
+}
+
+# A file system on /mnt, with room for large files of one piece each
+one_piece()	# TYPE
+{
+	case $1 in
+	xfs) mkfs.xfs -q -f -d agcount=2 /dev/pmem0 ;;
+	ext4) mkfs.ext4 -q -F -b 4096 -O sparse_super2 -E packed_meta_blocks=1,num_backup_sb=0 /dev/pmem0 ;;
+	esac > /run/mkfs.log 2>&1 && mount -o dax=always /dev/pmem0 /mnt
 }
 
 # Another NVDIMM as a block device that tests may overwrite. With the first, so is

@@ -56,6 +56,9 @@ may="DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1 NICS='bash /share/engine-nic
 
 program "lint" -- "$VM/lint.sh"
 
+# On a machine where its kernel was not built yet, this takes the longest.
+program "what it costs" -- "$VM/bench.sh" --set check --tap --out "$logs/bench"
+
 guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --limit 3600 \
 	--skip "$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" -- \
 	nics 'spare 1' "$equivalence selftest equivalence.sh"
