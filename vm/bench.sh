@@ -139,11 +139,13 @@ if [ -z "$report" ]; then
 		guest $fs $fs on '' --memory "$memory" --nvdimm "$nvdimm" \
 			--nvdimm "$devdax" --nvdimm "$devdax" -- \
 			nics 'devdax 1 4096' 'devdax 2 2M' \
+			"$cost ${one[*]} memory path" \
+			"$cost -e 4 -c c ${measure[*]} shmem" \
 			"$cost $devdaxes ${measure[*]} blocks sync register" \
-			"$cost $devdaxes ${one[*]} regions page kernel_memory memory path"
+			"$cost $devdaxes ${one[*]} regions page kernel_memory"
 		guest $fs-off $fs off '' --nvdimm "$nvdimm" -- nics \
-			"$cost -x -c c ${measure[*]} blocks sync" \
-			"$cost -x ${one[*]} memory path"
+			"$cost -x ${one[*]} memory path" \
+			"$cost -x -c c ${measure[*]} blocks sync"
 	done
 	guest beside xfs on preempt=full --memory "$memory" -- nics \
 		"$cost -e 4 -c e -n $times -s $((other * mib)) beside ranges" \

@@ -57,7 +57,8 @@ static const struct group {
 	{ "page", cost_page, PER_ENTRY, "punch of one page" },
 	{ "sync", cost_sync, PER_SIZE, "fsync where nothing was written" },
 	{ "register", cost_register, PER_SIZE,
-	  "registration of fsdax, device-dax, shmem, and its end" },
+	  "registration of fsdax and device-dax, and its end" },
+	{ "shmem", cost_shmem, PER_SIZE, "the same of memory" },
 	{ "kernel_memory", cost_kernel_memory, PER_ENTRY,
 	  "memory that the kernel takes for regions" },
 	{ "memory", cost_memory, ONCE,
@@ -77,8 +78,8 @@ uint64_t instructions(void)
 }
 
 /*
- * Instructions of all tasks that exist, kernel threads included. The clock of a
- * process is known by its number, see clock_getcpuclockid().
+ * Instructions of all tasks that exist but this process. The clock of a process is
+ * known by its number, see clock_getcpuclockid().
  */
 uint64_t task_time(void)
 {
@@ -94,7 +95,8 @@ uint64_t task_time(void)
 		die("no /proc");
 	while ((entry = readdir(dir))) {
 		pid = atoi(entry->d_name);
-		if (pid > 0 && !clock_getcpuclockid(pid, &clock) &&
+		if (pid > 0 && pid != getpid() &&
+		    !clock_getcpuclockid(pid, &clock) &&
 		    !clock_gettime(clock, &t))
 			sum += t.tv_sec * 1000000000ULL + t.tv_nsec;
 	}
@@ -208,6 +210,37 @@ void *memory_map(size_t len, int *fd)
 	if (*fd < 0 || ftruncate(*fd, len))
 		die("no memory");
 	map = file_map_aligned(*fd, 0, len, PAGE_2M);
+	populate(map, len);
+	return map;
+}
+
+/*
+ * The same, of pages that are neighbours in memory and are mapped each by itself:
+ * large pages, at an address where the CPU cannot map them as such. Otherwise what
+ * was freed before decides which pages are neighbours, and so what they cost.
+ */
+void *memory_map_contiguous(size_t len, int *fd)
+{
+	char *hole, *map;
+
+	write_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+		   "force");
+	*fd = memfd_create("memory", 0);
+	if (*fd < 0 || ftruncate(*fd, len))
+		die("no memory");
+	map = file_map_aligned(*fd, 0, len, PAGE_2M);
+	populate(map, len);
+	munmap(map, len);
+	write_file("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+		   "never");
+
+	hole = file_map_aligned(*fd, 0, len + PAGE_2M, PAGE_2M);
+	map = hole + PAGE;
+	if (mmap(map, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, *fd,
+		 0) == MAP_FAILED)
+		die("cannot map memory");
+	munmap(hole, PAGE);
+	munmap(map + len, PAGE_2M - PAGE);
 	populate(map, len);
 	return map;
 }

@@ -44,12 +44,14 @@ void subject_unmap(struct subject *subject);
 void subject_close(struct subject *subject);
 struct ibv_mr *subject_register(struct subject *subject);
 void *memory_map(size_t len, int *fd);
+void *memory_map_contiguous(size_t len, int *fd);
 
 void cost_blocks(void);
 void cost_regions(void);
 void cost_page(void);
 void cost_sync(void);
 void cost_register(void);
+void cost_shmem(void);
 void cost_memory(void);
 void cost_path(void);
 void cost_many(void);

@@ -191,13 +191,11 @@ void cost_beside(void)
 	close(fd);
 }
 
-/* One page of a file, mapped side by side as often as there are pages */
-static uint64_t truncate_ranges(unsigned long nr)
+/* A region of one page of a file, mapped side by side @nr times */
+static struct ibv_mr *register_ranges(int fd, unsigned long nr)
 {
-	int fd = file_create("ranges", PAGE, FILLED);
 	struct ibv_mr *mr;
 	unsigned long i;
-	uint64_t cost;
 	char *map;
 
 	map = mmap(NULL, nr * PAGE, PROT_NONE,
@@ -213,6 +211,18 @@ static uint64_t truncate_ranges(unsigned long nr)
 		die("cannot register %lu ranges", nr);
 	/* Only the ranges are to count, not the process's page tables */
 	munmap(map, nr * PAGE);
+	return mr;
+}
+
+/* After @ns nanoseconds, in which others run */
+static uint64_t truncate_ranges(unsigned long nr, uint64_t ns)
+{
+	int fd = file_create("ranges", PAGE, FILLED);
+	struct ibv_mr *mr = register_ranges(fd, nr);
+	uint64_t cost;
+
+	if (ns)
+		sleep_ns(ns);
 	cost = truncate_counted(fd);
 	nic_deregister(mr);
 	close(fd);
@@ -223,10 +233,10 @@ static uint64_t truncate_ranges(unsigned long nr)
 void cost_ranges(void)
 {
 	unsigned long nr = least(options.size / PAGE, 60000);
-	uint64_t one = truncate_ranges(1);
+	uint64_t one = truncate_ranges(1, 0);
 
 	report("ranges.one", one, "instructions");
-	report("ranges.each", (truncate_ranges(nr) - one) / (nr - 1),
+	report("ranges.each", (truncate_ranges(nr, 0) - one) / (nr - 1),
 	       "instructions");
 }
 
@@ -299,60 +309,25 @@ static void __noreturn run_reader(void)
 
 #define LISTED		1000
 
-static uint64_t truncate_listed(unsigned int sample)
-{
-	struct ibv_mr *mr;
-	uint64_t cost;
-	void *map;
-	int fd;
-
-	fd = file_create("listed", PAGE, FILLED);
-	map = file_map(fd, 0, PAGE);
-	mr = nic_register(nic, map, PAGE);
-	if (!mr)
-		die("cannot register");
-	/* At another point of what the readers do each time */
-	sleep_ns(10000000 + sample * 1234567);
-	cost = truncate_counted(fd);
-	nic_deregister(mr);
-	munmap(map, PAGE);
-	close(fd);
-	file_unlink("listed");
-	return cost;
-}
-
+/* A region of many ranges, which takes long to list and long to take back */
 static uint64_t most_listed(void)
 {
 	uint64_t most = 0, cost;
 	unsigned int i;
 
-	for (i = 0; i < 2 * SAMPLES; i++) {
-		cost = truncate_listed(i);
+	for (i = 0; i < SAMPLES; i++) {
+		/* At another point of what the readers do each time */
+		cost = truncate_ranges(LISTED, 10000000 + i * 1234567);
 		if (cost > most)
 			most = cost;
 	}
 	return most;
 }
 
-/* Beside a region of many ranges, which takes long to list */
 void cost_readers(void)
 {
 	pid_t readers[READERS];
-	struct ibv_mr *mr;
 	unsigned int i;
-	char *map;
-	int fd;
-
-	fd = file_create("many", PAGE, FILLED);
-	map = mmap(NULL, LISTED * PAGE, PROT_NONE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	for (i = 0; i < LISTED; i++)
-		if (mmap(map + i * PAGE, PAGE, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
-			die("cannot map");
-	mr = nic_register(nic, map, LISTED * PAGE);
-	if (!mr)
-		die("cannot register");
 
 	set_priority(0, SCHED_FIFO);
 	report("readers.none", most_listed(), "instructions");
@@ -370,10 +345,6 @@ void cost_readers(void)
 		waitpid(readers[i], NULL, 0);
 	}
 	set_priority(0, SCHED_OTHER);
-	nic_deregister(mr);
-	munmap(map, LISTED * PAGE);
-	close(fd);
-	file_unlink("many");
 }
 
 static int open_small_file(unsigned int number, bool create)

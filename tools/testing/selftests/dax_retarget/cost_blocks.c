@@ -168,6 +168,9 @@ static void measure_page(bool pinned)
 	/* A large entry each time */
 	for (pos = subject.pos + PAGE_2M / 2;
 	     pos < subject.pos + subject.len; pos += PAGE_2M) {
+		/* Or a punch may have to push the journal first */
+		if (fsync(subject.fd))
+			die("cannot sync");
 		cost = instructions();
 		if (file_punch(subject.fd, pos, PAGE))
 			die("cannot punch");
