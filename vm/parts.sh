@@ -57,8 +57,6 @@ may="DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1 NICS='bash /share/engine-nic
 program "lint" -- "$VM/lint.sh"
 
 # On a machine where its kernel was not built yet, this takes the longest.
-program "what it costs" -- "$VM/bench.sh" --set check --tap --out "$logs/bench"
-
 guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --limit 3600 \
 	--skip "$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" -- \
 	nics 'spare 1' "$equivalence selftest equivalence.sh"
@@ -80,7 +78,7 @@ guest "memory fails and is removed" --in $every --fs none --nvdimm 512M --limit 
 # Real memory errors. The kernel's own assertion, which warns only in the control
 guest "memory fails by machine checks" --in check,debug,coverage \
 	--qemu "$INTEL_CPU" --beside "$VM/memory-errors.sh" \
-	--allow 'WARNING:.*retarget_region_write_back' -- \
+	--allow 'WARNING:.*write_back' -- \
 	nics memory_errors "DAX_RETARGET_UMOUNT=1 selftests machine_check" '! dmesg | grep WARNING:' \
 	'selftest controls.sh "failed pages"'
 

@@ -42,7 +42,7 @@ is_ending()
 
 dump_of_ending_pin()
 {
-	local delay=$test_switches/delay_ms/unmapped
+	local delay=$test_switches/delay_ms/detached
 	if [ ! -e $delay ]; then
 		ktap_skip "a pin that ends is listed as such" "no CONFIG_DAX_RETARGET_TEST"
 		return

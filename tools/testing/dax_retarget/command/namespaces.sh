@@ -27,6 +27,8 @@ group_namespaces()
 	same "but has nothing to revoke: status 1" 1 $?
 	unshare --user --map-root-user "$D" monitor --timeout 1 2> /dev/null
 	same "nor see events: status 4" 4 $?
+	same "nor the counters of devices" "[False]" \
+		"$(unshare --user --map-root-user "$D" devices --all --json | json 'sorted({"pins" in d for d in data})')"
 	same "a user in a namespace sees nothing of others" 0 \
 		"$(as_nobody unshare --user --map-root-user --pid --net --fork --mount-proc "$D" list --json | json 'len(data)')"
 	let_go

@@ -6,7 +6,8 @@
 group_remove()
 {
 	local device
-	make_file file 64K
+	# One block: several may be in pieces, with an event for each
+	make_file file 4K
 	# The file system is lost by that, see remove-namespace.sh.
 	# shellcheck disable=SC2217
 	sleep infinity < "$DIR/file" > /dev/null 2>&1 &
@@ -18,6 +19,6 @@ group_remove()
 		[ "$(basename "$device")" != pfn1.0 ] || continue
 		basename "$device" > /sys/bus/nd/drivers/nd_pmem/unbind
 	done
-	events_are "the namespace is removed" "remove:65536"
+	events_are "the namespace is removed" "remove:4096"
 	let_go
 }

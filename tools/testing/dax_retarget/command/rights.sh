@@ -17,6 +17,29 @@ pins_by_socket_of()	# USER
 	PYTHON
 }
 
+# Counters of devices tell of the pins of others.
+counters_are_hidden()
+{
+	local numbers='("pins", "pinned", "lost", "retargets", "flushes", "scratch_pages", "table_pages")'
+	as_nobody "$D" stats > "$WORK/stats" 2> "$WORK/err"
+	same "stats are for all" 0 $?
+	same "but not what devices have" 7 "$(grep -c ' -$' "$WORK/stats")"
+	check "and say why" grep -q CAP_SYS_ADMIN "$WORK/err"
+	as_nobody "$D" stats --json > "$WORK/stats" 2> /dev/null
+	check "such stats: JSON is valid" valid stats "$WORK/stats"
+	same "and has the numbers of events alone" "['enabled', 'events', 'events_lost']" \
+		"$(json 'sorted(data)' < "$WORK/stats")"
+	as_nobody "$D" devices > "$WORK/devices" 2> "$WORK/err"
+	same "devices are for all, too" "0 " "$? $(cat "$WORK/err")"
+	check "without numbers" grep -q "$DEVICE .* -  *-  *-  *-  yes" "$WORK/devices"
+	as_nobody "$D" devices --json > "$WORK/devices"
+	check "such devices: JSON is valid" valid devices "$WORK/devices"
+	same "and has no number" "(True, False)" \
+		"$(json "(len(data) > 0, any(n in d for d in data for n in $numbers))" < "$WORK/devices")"
+	same "root sees the numbers" True \
+		"$("$D" devices --json | json "all(n in d for d in data for n in $numbers)")"
+}
+
 group_rights()
 {
 	make_file file 64K
@@ -48,8 +71,7 @@ group_rights()
 	as_nobody "$D" monitor --timeout 1 2> "$WORK/err"
 	same "monitor: status 4" 4 $?
 	check "and says why" grep -q CAP_SYS_ADMIN "$WORK/err"
-	check "stats are for all" as_nobody "$D" stats
-	check "devices, too" as_nobody "$D" devices
+	counters_are_hidden
 	kill "$user" 2> /dev/null
 	let_go
 	wait "$user" 2> /dev/null

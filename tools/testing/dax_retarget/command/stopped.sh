@@ -4,33 +4,65 @@
 # told. The selftest fail_closed has what stopping is.
 # shellcheck shell=bash disable=SC2154
 
-group_stopped()
+refuses_region()	# FILE
 {
-	local pci switch=/sys/kernel/debug/dax_retarget/fail/replace
-	pci=$(basename "$(readlink -f "/sys/class/infiniband/$DEVICE/device")")
+	"$TOOLS/many_regions" "$DEVICE" 1 "$1" < /dev/null > "$WORK/refused" 2>&1
+	echo "status $?"
+	cat "$WORK/refused"
+	grep -q "not supported" "$WORK/refused"
+}
+
+verdict_is_stopped()	# NAME PCI-DEVICE
+{
+	same "$1" "[(False, 'stopped')]" \
+		"$("$D" devices --json | json "[(d['retargetable'], d.get('refusal')) for d in data if d['name'] == '$2']")"
+}
+
+# FAILURE is a file in fail/ of the test switches.
+device_stops()	# FAILURE PCI-DEVICE
+{
+	local switch=$test_switches/fail/$1
 	make_file file 64K
+	make_file another 64K
 	regions -w 1 "$DIR/file"
 	monitor "$WORK/events"
-	check "an entry cannot be replaced" eval "echo 1 > $switch"
-	check "the file is truncated" truncate -s 0 "$DIR/file"
-	check "an event says that the device is stopped" \
-		within 20 grep -q '"reason": *"stopped"' "$WORK/events"
-	kill -TERM $watcher
-	wait $watcher
-	check "JSON is valid" valid monitor "$WORK/events" lines
-	same "the list of devices says so" "['stopped']" \
-		"$("$D" devices --json | json "[d.get('refusal') for d in data if d['name'] == '$pci']")"
+	"$D" monitor > "$WORK/text" & reader=$!
+	within 10 grep -q waiting "$WORK/text"
+	echo Y > "$switch"
+	check "$1 fails: the file is truncated" truncate -s 0 "$DIR/file"
+	echo N > "$switch"
+	events_are "$1 fails" "truncate:65536 stopped:0"
+	kill $reader
+	wait $reader
+	check "$1 fails: a line for people" \
+		grep "stopped: device $2 under $DEVICE pin [0-9]* of many_regions\[$holder\], 0+64K of $DIR/file" "$WORK/text"
+	ktap_comment < "$WORK/text"
+	verdict_is_stopped "$1 fails: the list of devices says so" "$2"
 	"$D" doctor "$DEVICE" > "$WORK/doctor" 2>&1
-	same "doctor fails" 1 $?
-	check "and says why" grep -q "FAIL .*stopped" "$WORK/doctor"
-	[ ! -w "$switch" ] || echo 0 > "$switch"
-	same "also when nothing fails any more" "['stopped']" \
-		"$("$D" devices --json | json "[d.get('refusal') for d in data if d['name'] == '$pci']")"
+	same "$1 fails: doctor fails" 1 $?
+	check "and says why" grep "FAIL .*the device was stopped" "$WORK/doctor"
+	check "a stopped device has no new region" refuses_region "$DIR/another"
 	let_go
+	verdict_is_stopped "and stays stopped when its region has ended" "$2"
+
 	rdma link delete "$DEVICE"
-	echo "$pci" > "/sys/bus/pci/devices/$pci/driver/unbind"
+	echo "$2" > "/sys/bus/pci/devices/$2/driver/unbind"
 	"$HERE/engine-nics.sh" > "$WORK/nics"
-	check "bound anew, it qualifies" "$D" doctor "$DEVICE"
-	regions -w 1 "$DIR/file"
+	check "bound anew, it qualifies" "$D" doctor "$2" "$DEVICE"
+	regions -w 1 "$DIR/another"
+	same "and has regions" 1 "$("$D" list --json | json 'len(data)')"
 	let_go
+}
+
+group_stopped()
+{
+	local failure pci
+	if [ ! -d $test_switches/fail ]; then
+		ktap_skip "a stopped device" "no CONFIG_DAX_RETARGET_TEST"
+		return
+	fi
+	pci=$(basename "$(readlink -f "/sys/class/infiniband/$DEVICE/device")")
+	for failure in flush replace; do
+		device_stops $failure "$pci"
+	done
 }

@@ -37,6 +37,7 @@ FIXTURE(fail_closed)
 {
 	struct bench bench;
 	struct region region;
+	uint64_t pos;		/* of the region in the file */
 	struct device device;
 	int log;
 	int victim;
@@ -90,9 +91,9 @@ FIXTURE_VARIANT_ADD(fail_closed, table_punch) {
 FIXTURE_SETUP(fail_closed)
 {
 	struct region *region = &self->region;
-	uint64_t pos;
 
 	self->victim = -1;
+	self->pos = 0;
 	SKIP_IF(return, bench_open(&self->bench) ?: switches_missing() ?:
 			device_find(0, &self->device));
 	if (variant->hook == PUNCH)
@@ -107,7 +108,7 @@ FIXTURE_SETUP(fail_closed)
 	if (!variant->large)
 		region_open(&self->bench, region, "file", PAGES);
 	else if (!region_open_aligned(&self->bench, region, "file", PAGE_2M,
-				      &pos))
+				      &self->pos))
 		SKIP(return, "the file system has no aligned run of 2 MiB");
 	leave_little_space(8 << 20);
 }
@@ -171,10 +172,8 @@ static unsigned int nr_reports(FIXTURE_DATA(fail_closed) * self)
 	}
 }
 
-static int run_hook(struct region *region, enum hook hook)
+static int run_hook(struct region *region, enum hook hook, uint64_t pos)
 {
-	uint64_t pos = lseek(region->fd, 0, SEEK_DATA) / PAGE * PAGE;
-
 	switch (hook) {
 	case PUNCH:
 		return file_punch(region->fd, pos + FIRST * PAGE, NR * PAGE);
@@ -203,9 +202,7 @@ TEST_F(fail_closed, the_device_is_stopped)
 	void *map;
 	int fd;
 
-	file_extents(region->fd,
-		     lseek(region->fd, 0, SEEK_DATA) / PAGE * PAGE +
-		     FIRST * PAGE, NR * PAGE, &freed);
+	file_extents(region->fd, self->pos + FIRST * PAGE, NR * PAGE, &freed);
 	ASSERT_TRUE(is_bus_master(self));
 	if (variant->hook != DEREGISTER) {
 		writer = writer_start(self->bench.nic, region->mr, PAGES,
@@ -215,7 +212,7 @@ TEST_F(fail_closed, the_device_is_stopped)
 
 	switch_write(variant->fault, 1);
 	start = now_ms();
-	ASSERT_EQ(0, run_hook(region, variant->hook));
+	ASSERT_EQ(0, run_hook(region, variant->hook, self->pos));
 	EXPECT_GE(20000, now_ms() - start);
 	EXPECT_FALSE(is_bus_master(self))
 		TH_LOG("DEVICE GOES ON: it is a bus master");
@@ -264,7 +261,7 @@ TEST_F(fail_closed, once)
 	if (variant->hook != PUNCH || variant->large)
 		SKIP(return, "said by another variant");
 	switch_write(variant->fault, 1);
-	ASSERT_EQ(0, run_hook(region, variant->hook));
+	ASSERT_EQ(0, run_hook(region, variant->hook, self->pos));
 	ASSERT_EQ(0, ftruncate(region->fd, 0));
 	file_unlink(region->name);
 	region_close(region);

@@ -300,6 +300,7 @@ long victim_disclosure(struct bench *bench, struct ibv_mr *mr,
 struct region_thread {
 	struct bench *bench;
 	struct region *region;
+	unsigned long pages;	/* of files; 0: all */
 	size_t len;		/* bytes to register, of whole pages */
 	pthread_t thread;
 	bool done;

@@ -264,7 +264,8 @@ static void region_thread_start(struct region_thread *thread,
  */
 void region_register_begin(struct region_thread *thread, unsigned int ms)
 {
-	long goal = stat_read("pages_pinned") + thread->len / PAGE;
+	long goal = stat_read("pages_pinned") +
+		    (thread->pages ?: thread->len / PAGE);
 
 	switch_write("delay_ms/registered", ms);
 	region_thread_start(thread, run_register);
@@ -281,7 +282,7 @@ void region_register_begin(struct region_thread *thread, unsigned int ms)
  */
 void region_deregister_begin(struct region_thread *thread, unsigned int ms)
 {
-	switch_write("delay_ms/unmapped", ms);
+	switch_write("delay_ms/detached", ms);
 	switch_write("delay_ms/left_index", ms);
 	region_thread_start(thread, run_deregister);
 }

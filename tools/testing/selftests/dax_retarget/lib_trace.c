@@ -63,6 +63,18 @@ void trace_close(void)
 	remove_probes();
 }
 
+static bool probe(char kind, const char *name, const char *definition)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%c:" GROUP "/%s %s", kind, name,
+		 definition);
+	if (!put(PROBES, O_APPEND, text))
+		return false;
+	snprintf(text, sizeof(text), GROUP "/%s", name);
+	return trace_enable(text);
+}
+
 /**
  * trace_probe - have a kernel function traced
  * @name: of the new event
@@ -72,13 +84,19 @@ void trace_close(void)
  */
 bool trace_probe(const char *name, const char *definition)
 {
-	char text[256];
+	return probe('p', name, definition);
+}
 
-	snprintf(text, sizeof(text), "p:" GROUP "/%s %s", name, definition);
-	if (!put(PROBES, O_APPEND, text))
-		return false;
-	snprintf(text, sizeof(text), GROUP "/%s", name);
-	return trace_enable(text);
+/**
+ * trace_return - have the return of a kernel function traced
+ * @name: of the new event
+ * @function: the function
+ *
+ * Return: as trace_probe()
+ */
+bool trace_return(const char *name, const char *function)
+{
+	return probe('r', name, function);
 }
 
 /* Begin to trace GROUP/EVENT; false if the kernel does not have it */

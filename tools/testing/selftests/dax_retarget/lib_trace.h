@@ -17,6 +17,7 @@ struct trace_event {
 bool trace_open(void);
 void trace_close(void);
 bool trace_probe(const char *name, const char *definition);
+bool trace_return(const char *name, const char *function);
 bool trace_enable(const char *event);
 void trace_clear(void);
 FILE *trace_begin(void);

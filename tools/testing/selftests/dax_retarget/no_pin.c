@@ -25,8 +25,8 @@ FIXTURE(no_pin)
 FIXTURE_SETUP(no_pin)
 {
 	SKIP_IF(return, bench_open(&self->bench));
-	if (!trace_open() || !trace_probe("pin_alloc", "dax_pin_alloc"))
-		SKIP(return, "no probe on dax_pin_alloc() (CONFIG_KPROBE_EVENTS)");
+	if (!trace_open() || !trace_probe("pin_made", "retarget_region_init"))
+		SKIP(return, "no probe on retarget_region_init() (CONFIG_KPROBE_EVENTS)");
 	trace_clear();
 }
 
@@ -44,7 +44,7 @@ static unsigned int nr_pins_made(void)
 
 	trace = trace_begin();
 	while (trace_next(trace, &event))
-		nr += !strcmp(event.name, "pin_alloc");
+		nr += !strcmp(event.name, "pin_made");
 	return nr;
 }
 

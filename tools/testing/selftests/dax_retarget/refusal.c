@@ -134,6 +134,34 @@ static int read_only_mapping_to_write(void)
 	return try_file(FILLED, PROT_READ, MAP_SHARED, false);
 }
 
+/* The file has the pages, and the process has read them; then @prot */
+static int try_touched(int prot, bool read_only)
+{
+	int fd = file_create("file", LEN, FILLED);
+	char *map = map_or_die(fd, PROT_READ, MAP_SHARED);
+	size_t i;
+	int error;
+
+	for (i = 0; i < LEN; i += PAGE)
+		*(volatile char *)(map + i);
+	if (mprotect(map, LEN, prot))
+		die("cannot protect");
+	error = try_register(map, LEN, read_only);
+	munmap(map, LEN);
+	close(fd);
+	return error;
+}
+
+static int touched_mapping_to_write(void)
+{
+	return try_touched(PROT_READ, false);
+}
+
+static int touched_mapping_without_access(void)
+{
+	return try_touched(PROT_NONE, true);
+}
+
 static int private(void)
 {
 	return try_file(FILLED, PROT_READ | PROT_WRITE, MAP_PRIVATE, false);
@@ -335,6 +363,10 @@ static const struct {
 		read_only_mapping_of_hole, EOPNOTSUPP, EOPNOTSUPP },
 	{ "read-only mapping, region to write to",
 		read_only_mapping_to_write, EOPNOTSUPP, EFAULT },
+	{ "read-only mapping that was read, region to write to",
+		touched_mapping_to_write, EOPNOTSUPP, EFAULT },
+	{ "mapping that was read and is without access now",
+		touched_mapping_without_access, EOPNOTSUPP, EFAULT },
 	{ "mapping beyond the end of the file", beyond_end, EOPNOTSUPP, EFAULT },
 	{ "private mapping", private, EOPNOTSUPP, EOPNOTSUPP },
 	{ "private mapping, written to", private_written, 0, 0 },

@@ -45,7 +45,7 @@ FIXTURE_SETUP(unbind)
 	snprintf(self->type, sizeof(self->type), "%s/type", target);
 	if (!trace_open() ||
 	    !trace_probe("pins_leave", "dax_pins_leave_device") ||
-	    !trace_probe("domain_unused", "iommu_device_unuse_default_domain"))
+	    !trace_return("domain_unused", "iommu_device_unuse_default_domain"))
 		SKIP(return, "no probes (CONFIG_KPROBE_EVENTS)");
 	region_open(&self->bench, &self->region, "file", PAGES);
 	self->bound = true;
