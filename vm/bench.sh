@@ -53,8 +53,8 @@ mib=$((1 << 20))
 case $set in
 # Fewer times, as more of them mend what a timer adds, which the gates leave room for
 check) sizes=(16 32) times=2 other=32 files=200 memory=2G nvdimm=512M devdax=112M ;;
-default) sizes=(16 64 256) times=3 other=512 files=1000 memory=2G nvdimm=1G devdax=304M ;;
-full) sizes=(16 64 256 1024 4096) times=2 other=4096 files=10000 memory=8G nvdimm=9G devdax=4384M ;;
+default) sizes=(16 64 256) times=3 other=512 files=1000 memory=2G nvdimm=2G devdax=304M ;;
+full) sizes=(16 64 256 1024 4096) times=2 other=4096 files=10000 memory=8G nvdimm=12G devdax=4384M ;;
 *) die "--set $set: not one of check, default, full" ;;
 esac
 

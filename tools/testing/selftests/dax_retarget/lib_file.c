@@ -454,6 +454,32 @@ static uint64_t device_address(void)
 	return phys ? phys - extents.list[0].phys : 0;
 }
 
+/*
+ * Is a range of a file, which begins at @phys in memory, one piece, or are its
+ * pieces whole pages of size @align that lie as the first does?
+ */
+static bool lies_well(int fd, uint64_t pos, size_t len, size_t align,
+		      uint64_t phys)
+{
+	struct extents extents;
+	uint64_t base, at;
+	unsigned int i;
+
+	file_extents(fd, pos, len, &extents);
+	if (extents_size(&extents) != len)
+		return false;
+	base = phys - extents.list[0].phys;
+	for (i = 1; i < extents.nr; i++) {
+		at = extents.list[i].phys;
+		if (at == extents.list[i - 1].phys + extents.list[i - 1].len)
+			continue;
+		if ((base + at) % align ||
+		    (base + at - phys - (extents.list[i].pos - pos)) % align)
+			return false;
+	}
+	return true;
+}
+
 /**
  * file_create_run - make a file of blocks that lie side by side
  * @name: of the file
@@ -466,7 +492,8 @@ static uint64_t device_address(void)
  * File systems do not promise to align blocks. So look where they are, and
  * begin the file, after a hole, at an offset that fits. No page of the run is
  * touched: a small DAX entry would be in the way of a large one. The blocks are
- * allocated and not written, and some lie before and behind the run.
+ * allocated and not written, and some lie before and behind the run. A run that
+ * is longer than @align may have gaps between pages of that size.
  *
  * Return: the file, or -1 if there is no such run of blocks
  */
@@ -484,12 +511,12 @@ int file_create_run(const char *name, size_t len, size_t align, size_t skew,
 		phys = contiguous_at(fd, start, PAGE);
 		if (!base || !phys)
 			break;
-		phys += base + align - skew;
+		phys += base;
 		*pos = (start + align - 1) / align * align;
-		if (start % align == phys % align &&
-		    contiguous_at(fd, start, *pos + len - start))
+		if (start % align == (phys + align - skew) % align &&
+		    lies_well(fd, start, *pos + len - start, align, phys))
 			return fd;
-		start = phys % align;
+		start = (phys + align - skew) % align;
 		close(fd);
 		file_unlink(name);
 		folder_sync();
