@@ -150,18 +150,20 @@ static void write_blocks(int fd, uint64_t pos, size_t len)
  * @name: of the file
  * @len: of all its blocks
  *
- * A run of blocks that is not aligned in memory is one that neither the CPU nor
- * the IOMMU can map by large pages.
+ * A run of blocks that begins a page behind the start of a large page is one that
+ * neither the CPU nor the IOMMU can map by large pages.
  */
 void subject_open(struct subject *subject, const char *name, size_t len)
 {
+	size_t skew = options.large ? 0 : PAGE;
+
 	folder_sync();
 	subject->name = name;
 	subject->len = len;
-	subject->fd = file_create_run(name, len, PAGE_2M,
-				      options.large ? 0 : PAGE, &subject->pos);
+	subject->fd = file_create_run(name, skew + len, PAGE_2M, &subject->pos);
 	if (subject->fd < 0)
 		die("the file system has no run of %zu MiB", len >> 20);
+	subject->pos += skew;
 	if (subject->pos &&
 	    fallocate(subject->fd, PUNCH_HOLE, 0, subject->pos))
 		die("cannot punch");

@@ -79,8 +79,7 @@ bool file_is_dax(int fd);
 bool folder_can(int mode);
 const char *punch_missing(void);
 int file_create(const char *name, size_t size, enum writer_id id);
-int file_create_run(const char *name, size_t len, size_t align, size_t skew,
-		    uint64_t *pos);
+int file_create_run(const char *name, size_t len, size_t align, uint64_t *pos);
 int file_create_aligned(const char *name, size_t align, uint64_t *pos);
 void file_fill(int fd, uint64_t pos, size_t len, enum writer_id id);
 int file_open(const char *name, int flags);

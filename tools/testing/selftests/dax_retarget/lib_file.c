@@ -455,8 +455,8 @@ static uint64_t device_address(void)
 }
 
 /*
- * Is a range of a file, which begins at @phys in memory, one piece, or are its
- * pieces whole pages of size @align that lie as the first does?
+ * Can pages of size @align map a range of a file, which begins at @phys? It is
+ * one piece, or its pieces are whole pages of that size.
  */
 static bool lies_well(int fd, uint64_t pos, size_t len, size_t align,
 		      uint64_t phys)
@@ -466,27 +466,23 @@ static bool lies_well(int fd, uint64_t pos, size_t len, size_t align,
 	unsigned int i;
 
 	file_extents(fd, pos, len, &extents);
-	if (extents_size(&extents) != len)
-		return false;
 	base = phys - extents.list[0].phys;
-	for (i = 1; i < extents.nr; i++) {
-		at = extents.list[i].phys;
-		if (at == extents.list[i - 1].phys + extents.list[i - 1].len)
-			continue;
-		if ((base + at) % align ||
-		    (base + at - phys - (extents.list[i].pos - pos)) % align)
+	for (i = 0; i < extents.nr; i++) {
+		at = base + extents.list[i].phys;
+		if ((at - extents.list[i].pos) % align)
+			return false;
+		if (i && at % align && at != base + extents.list[i - 1].phys +
+					      extents.list[i - 1].len)
 			return false;
 	}
-	return true;
+	return extents_size(&extents) == len;
 }
 
 /**
  * file_create_run - make a file of blocks that lie side by side
  * @name: of the file
  * @len: of the run
- * @align: the run begins at a multiple of it in the file
- * @skew: how far the run is behind a multiple of @align in memory: 0 for a run
- *	  that pages of size @align can map
+ * @align: the run begins at a multiple of it in the file and in memory
  * @pos: gets where in the file the run begins
  *
  * File systems do not promise to align blocks. So look where they are, and
@@ -497,8 +493,7 @@ static bool lies_well(int fd, uint64_t pos, size_t len, size_t align,
  *
  * Return: the file, or -1 if there is no such run of blocks
  */
-int file_create_run(const char *name, size_t len, size_t align, size_t skew,
-		    uint64_t *pos)
+int file_create_run(const char *name, size_t len, size_t align, uint64_t *pos)
 {
 	uint64_t start = 0, base = device_address(), phys;
 	int fd, i;
@@ -513,10 +508,9 @@ int file_create_run(const char *name, size_t len, size_t align, size_t skew,
 			break;
 		phys += base;
 		*pos = (start + align - 1) / align * align;
-		if (start % align == (phys + align - skew) % align &&
-		    lies_well(fd, start, *pos + len - start, align, phys))
+		if (lies_well(fd, start, *pos + len - start, align, phys))
 			return fd;
-		start = (phys + align - skew) % align;
+		start = phys % align;
 		close(fd);
 		file_unlink(name);
 		folder_sync();
@@ -528,7 +522,7 @@ int file_create_run(const char *name, size_t len, size_t align, size_t skew,
 /* A file of which one page of size @align can be mapped, at *@pos */
 int file_create_aligned(const char *name, size_t align, uint64_t *pos)
 {
-	return file_create_run(name, align, align, 0, pos);
+	return file_create_run(name, align, align, pos);
 }
 
 /**
