@@ -58,10 +58,10 @@ register fsdax / shmem           | cached    | {register.fsdax}      | {=4k regi
 deregister / shmem, after a truncate | cached | {deregister.retargeted} | {=4k deregister.shmem_small} | instructions | <= 0.05 | 0.05
 deregister / shmem, live, nothing to write | eadr | {deregister.fsdax} | {=cached =4k deregister.shmem_small} | instructions | <= 0.05 | 0.05
 deregister, live, a page         | cached    | {deregister.fsdax} / pages |                   | instructions | | 270
-register memory, on / off        | once      | {register.memory}     | {off:register.memory}  | instructions | <= 1.002 | 1.01
+register memory, on / off        | once      | {register.memory}     | {off:register.memory}  | instructions | <= 1.002 | 1.03
 register a page of memory, on / off | once   | {register.memory_page} | {off:register.memory_page} | instructions | <= 1.002 | 1.70
 register huge pages, on / off    | once      | {register.huge_pages} | {off:register.huge_pages} | instructions | <= 1.002 | 1.03
-deregister memory, on / off      | once      | {deregister.memory}   | {off:deregister.memory} | instructions | <= 1.002 | 1.01
+deregister memory, on / off      | once      | {deregister.memory}   | {off:deregister.memory} | instructions | <= 1.002 | 1.03
 register beside mmap, 12 threads, on / off | once | {register.threads} | {off:register.threads} | instructions | <= 1.002 | 1.05
 data path, on / off              | once      | {path}                | {off:path}             | instructions | <= 1.00 | 1.05
 truncate without pins, on / off  | cached    | {truncate.unpinned}   | {off:truncate.unpinned} | instructions | <= 1.001 | 1.006
