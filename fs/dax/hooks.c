@@ -88,7 +88,10 @@ static unsigned long replace_entries(struct dax_hook *hook,
 	return nr;
 }
 
-/* The hook is for RETARGET_BATCH pages at most, as blocks stay */
+/*
+ * The hook is for RETARGET_BATCH pages at most, as blocks stay. Not inlined: the
+ * stack has the bitmap only while it is used.
+ */
 static noinline void write_back(struct dax_hook *hook)
 {
 	DECLARE_BITMAP(done, RETARGET_BATCH) = {};
@@ -144,8 +147,9 @@ unsigned long dax_hook_take(struct dax_hook *hook)
 	/*
 	 * All pages were marked already: by hooks that have flushed, if no other
 	 * hook is at work. A hook is counted before its first mark, and until
-	 * after its flush.
+	 * after its flush. So the marks are read first, and then the counter.
 	 */
+	smp_rmb();
 	if (found || atomic_read(hooks) > 1)
 		retarget_hook_flush(&gather);
 	if (found && hook->blocks_stay)

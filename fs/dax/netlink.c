@@ -327,7 +327,7 @@ static int put_bound_device(struct sk_buff *skb, struct netlink_callback *cb,
 /**
  * dax_retarget_nl_device_get_dumpit - dump the devices
  * @skb: to be filled
- * @cb: where the dump is: number of the device
+ * @cb: where the dump is: the device that was dumped last
  *
  * Takes no lock of a device: what is told was noted when the driver was bound.
  *
@@ -336,17 +336,15 @@ static int put_bound_device(struct sk_buff *skb, struct netlink_callback *cb,
 int dax_retarget_nl_device_get_dumpit(struct sk_buff *skb,
 				      struct netlink_callback *cb)
 {
-	struct retarget_device *device = NULL;
-	long n = 0;
+	/* A device stays in the list, also when others are added */
+	struct retarget_device *device = (void *)cb->args[0];
 	int ret;
 
 	while ((device = retarget_device_next(device))) {
-		if (n++ < cb->args[0])
-			continue;
 		ret = put_bound_device(skb, cb, device);
 		if (ret && ret != -ENODEV)
 			return skb->len ?: ret;
-		cb->args[0] = n;
+		cb->args[0] = (long)device;
 	}
 	return skb->len;
 }

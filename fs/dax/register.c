@@ -173,11 +173,11 @@ static long pin_present(struct dax_pin *pin, struct address_space *mapping,
 	long ret = -ENOMEM;
 
 	/*
-	 * Who takes pages out of the file holds this lock exclusively, from
-	 * before the hook until the DAX entries are gone. So a pin that missed
-	 * the hook finds no entry that is about to go. Reflink holds the lock as
-	 * well: either reflink sees that the file is pinned, or the file system
-	 * sees that the file was reflinked.
+	 * A file system that takes pages out of the file holds this lock
+	 * exclusively, from before the hook until the DAX entries are gone. So a
+	 * pin that missed the hook finds no entry that is about to go. Reflink
+	 * holds the lock as well: either reflink sees that the file is pinned, or
+	 * the file system sees that the file was reflinked.
 	 */
 	filemap_invalidate_lock_shared(mapping);
 	file = dax_pinned_file_make(mapping);
@@ -328,8 +328,8 @@ long dax_pin_user_pages(struct dax_pin_request *request, unsigned long start,
 
 	if (start < request->dax_end) {
 		ret = pin_next(request, start, nr_pages, gup_flags, pages);
-		if (ret != -EOPNOTSUPP)
-			return ret;
+		return ret != -EOPNOTSUPP ? ret :
+		       pin_user_pages_fast(start, nr_pages, gup_flags, pages);
 	}
 	ret = pin_user_pages_fast(start, nr_pages, gup_flags, pages);
 	/* The bitmap of pages taken back counts in int */

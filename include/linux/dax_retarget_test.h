@@ -3,7 +3,7 @@
  * Steps of DAX retarget that a test can leave out, hold up or make fail
  *
  * A test shows that it notices a fault by making the fault. To add a fault, add
- * its name to one of the two tables below: each name becomes a constant and a
+ * its name to one of the tables below: each name becomes a constant and a
  * file in dax_retarget/ of debugfs. Without CONFIG_DAX_RETARGET_TEST no step
  * can be left out.
  */

@@ -73,15 +73,16 @@ enum retarget_stat {
  * @name: of the device
  * @stat: counters
  * @bound: is a driver bound to the device? With @driver, @refusal and
- *         @domain_type protected by a lock in device.c
+ *         @domain_type protected by @lock
  * @driver: name of the driver
  * @refusal: why the device does not qualify
  * @domain_type: name of the type of its IOMMU domain
- * @stopped: was the device stopped, as the IOMMU failed? Until another driver is
- *           bound.
+ * @stopped: was the device stopped, as the IOMMU failed? Until a driver is bound
+ *           again. Set before the hook that met the failure returns; read without
+ *           a lock.
  * @rwsem: for read by a task that maps, detaches or unmaps a region, for write
  *         when the device loses its driver, hence its domain
- * @lock: protects @regions
+ * @lock: protects @regions, and what administrators are told
  * @regions: mapped regions of the device
  */
 struct retarget_device {
@@ -94,7 +95,7 @@ struct retarget_device {
 	const char *domain_type;
 	bool stopped;
 	struct rw_semaphore rwsem;
-	spinlock_t lock;	/* see above */
+	spinlock_t lock;	/* taken last */
 	struct list_head regions;
 };
 
@@ -116,7 +117,8 @@ struct retarget_extent {
  *         region's life; protects @state, @cached, @extents, @retargeted, their
  *         numbers, @tables of @scratch, and replacing entries in the IOMMU. The
  *         task that registers the region sets @page, @retargeted and @device
- *         before a hook can find a page, and @iova before the region is live.
+ *         before a hook can find a page, and @iova and the size of the largest
+ *         entry before the region is live; these do not change afterwards.
  * @state: phase
  * @writable: may the device write?
  * @cached: do CPU caches hold back what the device writes from the medium?
@@ -279,12 +281,12 @@ bool retarget_region_detach(struct retarget_region *region);
 void retarget_region_unmap(struct retarget_region *region);
 
 /* For device.c only: the device's rwsem is held */
-bool retarget_region_detach_locked(struct retarget_region *region);
+void retarget_region_detach_locked(struct retarget_region *region);
 void retarget_region_unmap_locked(struct retarget_region *region);
 
 /* replace.c */
 void retarget_hook_begin(struct retarget_gather *gather);
-bool retarget_hook_flush(struct retarget_gather *gather);
+void retarget_hook_flush(struct retarget_gather *gather);
 void retarget_hook_end(struct retarget_gather *gather);
 void retarget_hooks_wait(void);
 unsigned long retarget_region_batch(const struct retarget_region *region,

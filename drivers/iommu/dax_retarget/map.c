@@ -218,9 +218,8 @@ int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
  * As retarget_region_detach(), with the device's rwsem held.
  *
  * Context: see there
- * Return: true if the region was live
  */
-bool retarget_region_detach_locked(struct retarget_region *region)
+void retarget_region_detach_locked(struct retarget_region *region)
 {
 	struct retarget_gather gather;
 	unsigned long first, last;
@@ -229,7 +228,7 @@ bool retarget_region_detach_locked(struct retarget_region *region)
 	if (region->state != RETARGET_LIVE) {
 		region->state = RETARGET_DETACHED;
 		mutex_unlock(&region->mutex);
-		return false;
+		return;
 	}
 	mutex_unlock(&region->mutex);
 
@@ -247,7 +246,6 @@ bool retarget_region_detach_locked(struct retarget_region *region)
 	mutex_lock(&region->mutex);
 	region->state = RETARGET_DETACHED;
 	mutex_unlock(&region->mutex);
-	return true;
 }
 
 /**

@@ -87,11 +87,9 @@ static int flush(struct iommu_domain *domain,
  *
  * Context: the regions in @gather cannot go away. May be called under a region's
  *	    mutex.
- * Return: false if a device was stopped
  */
-bool retarget_hook_flush(struct retarget_gather *gather)
+void retarget_hook_flush(struct retarget_gather *gather)
 {
-	bool confirmed = true;
 	unsigned int i, j;
 
 	for (i = 0; i < gather->nr; i++) {
@@ -99,18 +97,15 @@ bool retarget_hook_flush(struct retarget_gather *gather)
 		const struct iommu_retarget_range *range = gather->slot[i].range;
 		unsigned int nr = gather->slot[i].nr;
 
-		if (flush(gather->slot[i].domain, range, nr)) {
+		if (flush(gather->slot[i].domain, range, nr))
 			retarget_region_stop(region,
 					     "the IOMMU did not confirm a flush");
-			confirmed = false;
-		}
 		for (j = 0; j < nr; j++)
 			trace_dax_retarget_flush(gather->slot[i].domain,
 						 range[j].start, range[j].last);
 		retarget_region_count(region, RETARGET_STAT_FLUSHES, 1);
 	}
 	gather->nr = 0;
-	return confirmed;
 }
 
 /* Add a range to those of a slot. Ranges that touch become one. */

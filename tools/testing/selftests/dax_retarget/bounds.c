@@ -569,7 +569,7 @@ TEST_F(bystanders, pin_other_files)
 	munmap(map, len);
 }
 
-/* Who only reads leaves nothing to write back, however much he reads */
+/* A device that only reads leaves nothing to write back, however much it reads */
 TEST_F(bystanders, pin_for_reading)
 {
 	long written_back = stat_read("pages_flushed");

@@ -151,8 +151,9 @@ static void count_drivers(const void *attributes, size_t len, void *nr)
 
 /*
  * A driver that is unbound waits for users of its device, and has the device's lock
- * meanwhile. Who took that lock would know nothing of the device now, and at other
- * times would have others fail that try to take it, as VFIO does.
+ * meanwhile. A request that takes the lock waits, or knows nothing of the device. At
+ * other times such a request makes others fail that try to take the lock, as VFIO
+ * does.
  */
 TEST_F(requests, no_device_is_locked)
 {
