@@ -94,7 +94,7 @@ static unsigned long direct_frames(struct dev_pagemap *pgmap,
 	return 0;
 }
 
-/* Frames up to the first one whose memory failed: a page fault tells the user */
+/* Frames up to the first one whose memory failed */
 static unsigned long good_frames(unsigned long pfn, unsigned long nr)
 {
 	unsigned long good;
@@ -150,7 +150,7 @@ static long note_frames(struct dax_pin *pin, struct dax_pin_range *range,
 	}
 	nr = good_frames(pfn, nr);
 	if (!nr)
-		return 0;
+		return -EFAULT;
 	retarget_region_add_frames(&pin->region, index, pfn, nr,
 				   dax_write_cache_enabled(dax_dev));
 	for (i = 0; i < nr; i++)
@@ -249,18 +249,20 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 	note_change(pin, vma);
 
 	ret = pin_present(pin, mapping, pgoff, index, nr, pages);
-	if (ret)
-		return ret;
-	ret = fault_in(vma, addr, nr, gup_flags);
-	if (ret < 0)
-		return ret;
-	ret = pin_present(pin, mapping, pgoff, index, min_t(long, nr, ret),
-			  pages);
-	if (ret)
-		return ret;
-	/* The zero page of a hole, or the page has just left the file */
-	refused(pin, DAX_RETARGET_REFUSAL_HOLE);
-	return -EOPNOTSUPP;
+	while (!ret) {
+		ret = fault_in(vma, addr, nr, gup_flags);
+		if (ret < 0)
+			return ret;
+		nr = min_t(long, nr, ret);
+		ret = pin_present(pin, mapping, pgoff, index, nr, pages);
+		if (!ret && !(vma->vm_flags & VM_WRITE)) {
+			/* The zero page */
+			refused(pin, DAX_RETARGET_REFUSAL_HOLE);
+			return -EOPNOTSUPP;
+		}
+		/* Or the page has just left the file: the fault allocates anew */
+	}
+	return ret;
 }
 
 /* As dax_pin_user_pages(); -EOPNOTSUPP where the next page is not for a pin */
@@ -280,14 +282,15 @@ static long pin_next(struct dax_pin_request *request, unsigned long start,
 	vma = vma_lookup(mm, addr);
 	if (!vma || !vma_is_retargetable(request, vma))
 		goto out;
-	if (!vma_permits(vma, gup_flags)) {
-		ret = -EFAULT;
-		goto out;
-	}
+	/* A device that does not qualify gets the answer of other kernels first */
 	if (!request->pin) {
 		ret = dax_pin_create(request);
 		if (ret)
 			goto out;
+	}
+	if (!vma_permits(vma, gup_flags)) {
+		ret = -EFAULT;
+		goto out;
 	}
 	nr_pages = min(nr_pages, (vma->vm_end - addr) >> PAGE_SHIFT);
 	request->dax_end = start + (vma->vm_end - addr);
