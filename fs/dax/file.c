@@ -5,7 +5,8 @@
  * The files are looked up by a hash of their address_space, and listed by their
  * file system. AS_DAX_PINNED in the mapping is set exactly while the file is in
  * the table. A file without pins pays for the test of that bit, and for nothing
- * else; a file with pins does not pay for the pins of other files.
+ * else; a file with pins does not pay for the pins of other files. AS_DAX_WRITTEN
+ * stays set from the file's first range that a sync writes back on.
  */
 
 #include <linux/atomic.h>
@@ -157,6 +158,12 @@ out:
 	return file;
 }
 
+static void clear_flags(struct address_space *mapping)
+{
+	clear_bit(AS_DAX_WRITTEN, &mapping->flags);
+	clear_bit(AS_DAX_PINNED, &mapping->flags);
+}
+
 /* The inode can leave memory again: let the shrinker see it */
 static void unpin_mapping(struct address_space *mapping)
 {
@@ -167,7 +174,7 @@ static void unpin_mapping(struct address_space *mapping)
 	 * function
 	 */
 	spin_lock(&inode->i_lock);
-	clear_bit(AS_DAX_PINNED, &mapping->flags);
+	clear_flags(mapping);
 	inode_add_lru(inode);
 	spin_unlock(&inode->i_lock);
 }
@@ -214,7 +221,7 @@ void dax_pinned_file_detach(struct address_space *mapping)
 	if (file) {
 		remove(file);
 		file->mapping = NULL;
-		clear_bit(AS_DAX_PINNED, &mapping->flags);
+		clear_flags(mapping);
 	}
 	spin_unlock(&files_lock);
 	if (file)

@@ -183,6 +183,7 @@ static void bench_exit(struct kunit *test)
 	struct bench *bench = test->priv;
 
 	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(&bench->inode.i_data));
+	KUNIT_EXPECT_FALSE(test, mapping_dax_written(&bench->inode.i_data));
 	if (bench->memory)
 		__free_pages(bench->memory, get_order(NR << PAGE_SHIFT));
 }

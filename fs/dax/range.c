@@ -79,6 +79,10 @@ struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
 {
 	struct dax_pin_range *range;
 
+	/* Before the device can write. The inode is held, so the mapping is there */
+	if (written && !test_bit(AS_DAX_WRITTEN, &file->mapping->flags))
+		set_bit(AS_DAX_WRITTEN, &file->mapping->flags);
+
 	range = range_before(pin, file, pgoff, first, written);
 	if (range) {
 		set_last(range, range->node.last + nr);
