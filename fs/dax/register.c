@@ -24,6 +24,9 @@
 
 #include <trace/events/dax_retarget.h>
 
+/* Page faults for one page, each of which a hole punch may follow */
+#define MAX_TRIES	100
+
 static void refused(struct dax_pin *pin, enum dax_retarget_refusal refusal)
 {
 	trace_dax_pin_refused(pin->region.dev, refusal);
@@ -111,8 +114,8 @@ static unsigned long good_frames(unsigned long pfn, unsigned long nr)
  * Note the next frames of a range that is in the index. Returns the number of pages
  * that belong to the pin now: 0 if the first page has no frame yet; or an error.
  *
- * The frames are those that the file has: a page table entry may be stale. No page
- * reference is taken. If the page leaves the file, a hook marks it, or has marked
+ * The frames are those of the file's entries, which go under the lock that keeps page
+ * faults out; a page table entry may be stale. No page reference is taken. If the page leaves the file, a hook marks it, or has marked
  * it already: the DAX entry goes after the hook.
  */
 static long note_frames(struct dax_pin *pin, struct dax_pin_range *range,
@@ -187,12 +190,15 @@ static long pin_present(struct dax_pin *pin, struct address_space *mapping,
 		range = dax_pin_add_range(pin, file, pgoff, nr, index,
 					  pin->region.writable &&
 					  dax_write_cache_enabled(dax_dev));
-	filemap_invalidate_unlock_shared(mapping);
-
+	/* A file that is refused does not count as pinned, not for a moment */
 	if (file && !dax_dev) {
+		dax_pinned_file_put(file);
+		file = NULL;
 		refused(pin, DAX_RETARGET_REFUSAL_SHARED_BLOCKS);
 		ret = -EOPNOTSUPP;
 	}
+	filemap_invalidate_unlock_shared(mapping);
+
 	if (range) {
 		do {
 			ret = note_frames(pin, range, dax_dev, mapping,
@@ -241,6 +247,7 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
 	pgoff_t pgoff = linear_page_index(vma, addr);
+	unsigned int tries = 0;
 	long ret;
 
 	ret = dax_pin_prepare(pin);
@@ -250,6 +257,9 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 
 	ret = pin_present(pin, mapping, pgoff, index, nr, pages);
 	while (!ret) {
+		/* Others take the page out of the file again and again */
+		if (tries++ == MAX_TRIES)
+			return -EFAULT;
 		ret = fault_in(vma, addr, nr, gup_flags);
 		if (ret < 0)
 			return ret;
