@@ -83,8 +83,8 @@ truncate beside a region that ends / alone | beside | {beside.end} | {beside.end
 truncate beside 16 readers of the list / alone | beside | {readers.16} | {readers.none}        | instructions | <= 1.05 |
 truncate of a page in many ranges, a range | beside | {ranges.each} |                         | instructions | <= 2000 | 1500
 flushes, truncate                | sizes     | {truncate.flushes}    |                        | flushes      | = 1 | 1
-flushes, punch                   | sizes     | {punch.flushes}       |                        | flushes      | = 1 | ceil(mib/16)
-flushes, unlink                  | sizes     | {unlink.flushes}      |                        | flushes      | = 1 | 2
+flushes, punch                   | sizes     | {punch.flushes}       |                        | flushes      | = 1 | 1
+flushes, unlink                  | sizes     | {unlink.flushes}      |                        | flushes      | = 1 | 1
 flushes, truncate of 5 regions   |           | {truncate.5_regions.flushes} |                 | flushes      | = 1 | 1
 growth of a page, truncate       |           | {truncate.pinned} / pages | {=smallest truncate.pinned} / smallest_pages | instructions | <= 1.05 | 1.05
 growth of a page, punch          |           | {punch.pinned} / pages | {=smallest punch.pinned} / smallest_pages | instructions | <= 1.05 | 1.05

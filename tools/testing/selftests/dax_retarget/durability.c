@@ -902,7 +902,7 @@ static void *race_punch(void *arg)
 	return NULL;
 }
 
-TEST_F(race, of_syncs)
+TEST_F_TIMEOUT(race, of_syncs, 240)
 {
 	static void *(*const parts[])(void *) = {
 		race_fsync, race_syncfs, race_punch,
