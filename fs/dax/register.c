@@ -114,9 +114,10 @@ static unsigned long good_frames(unsigned long pfn, unsigned long nr)
  * Note the next frames of a range that is in the index. Returns the number of pages
  * that belong to the pin now: 0 if the first page has no frame yet; or an error.
  *
- * The frames are those of the file's entries, which go under the lock that keeps page
- * faults out; a page table entry may be stale. No page reference is taken. If the page leaves the file, a hook marks it, or has marked
- * it already: the DAX entry goes after the hook.
+ * The frames are those of the file's entries, which go under the lock that keeps
+ * page faults out; a page table entry may be stale. No page reference is taken.
+ * If the page leaves the file, a hook marks it, or has marked it already: the DAX
+ * entry goes after the hook.
  */
 static long note_frames(struct dax_pin *pin, struct dax_pin_range *range,
 			struct dax_device *dax_dev,
