@@ -115,7 +115,8 @@ static unsigned long good_frames(unsigned long pfn, unsigned long nr)
  * that belong to the pin now: 0 if the first page has no frame yet; or an error.
  *
  * The frames are those of the file's entries, which go under the lock that keeps
- * page faults out; a page table entry may be stale. No page reference is taken.
+ * page faults out; a page table entry may be stale, and so may an entry of a file
+ * that shares blocks, which is refused. No page reference is taken.
  * If the page leaves the file, a hook marks it, or has marked it already: the DAX
  * entry goes after the hook.
  */
@@ -258,7 +259,7 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 
 	ret = pin_present(pin, mapping, pgoff, index, nr, pages);
 	while (!ret) {
-		/* Others take the page out of the file again and again */
+		/* The page leaves the file again and again */
 		if (tries++ == MAX_TRIES)
 			return -EFAULT;
 		ret = fault_in(vma, addr, nr, gup_flags);
@@ -271,7 +272,7 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 			refused(pin, DAX_RETARGET_REFUSAL_HOLE);
 			return -EOPNOTSUPP;
 		}
-		/* Or the page has just left the file: the fault allocates anew */
+		/* The page has just left the file: a fault allocates its block */
 	}
 	return ret;
 }

@@ -31,6 +31,7 @@ struct dentry;
 	X(keep_inode)		/* the shrinker spares pinned inodes */	       \
 	X(refuse_sharing)	/* pinned files refuse to share blocks */      \
 	X(refuse_shared)	/* files with shared blocks refuse pins */     \
+	X(drop_entries)		/* unsharing on XFS drops the DAX entries */   \
 	X(refuse_donor)		/* ext4 refuses a DAX donor of extents */      \
 	X(exact)		/* XFS spares pages that keep their block */   \
 	X(overwrite)		/* XFS overwrites in place where it can */     \

@@ -110,6 +110,7 @@ control "inodes shrink: drop_caches"	keep_inode 'PINNED INODE EVICTED' shrink -v
 control "inodes shrink: reclaim"	keep_inode 'PINNED INODE EVICTED' shrink -v reclaim
 control "blocks shared"			refuse_sharing 'CLONE DAMAGED' reflink -t refused_while_pinned
 control "shared file is pinned"		refuse_shared 'BLOCKS MOVED' reflink -t neighbour_of_shared_block_is_not_pinned
+control "entry outlives sharing"		drop_entries 'CLONE DAMAGED' reflink -t entry_does_not_outlive_sharing
 control "blocks shared: race"		refuse_sharing 'a pinned file shares' reflink -t races_with_registration
 control "no write-back: fsync"		write_back 'NOT WRITTEN BACK' durability -v fsync
 control "no write-back: deregistration"	write_back 'NOT WRITTEN BACK' durability -t by_deregistration

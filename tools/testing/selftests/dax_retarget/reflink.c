@@ -124,6 +124,42 @@ TEST_F(reflink, refused_while_pinned)
 					    file, 0, PAGES));
 }
 
+/*
+ * Unsharing gives a page another block, and leaves a dirty entry of 2 MiB as it is:
+ * the entry still leads to the block that is the clone's alone now.
+ */
+TEST_F(reflink, entry_does_not_outlive_sharing)
+{
+	const uint64_t page = 100 * PAGE;
+	struct ibv_mr *mr;
+	uint64_t pos;
+	char *map;
+	int fd;
+
+	fd = file_create_aligned("large", PAGE_2M, &pos);
+	if (fd < 0)
+		SKIP(return, "the file system has no aligned run of 2 MiB");
+	file_fill(fd, pos, PAGE_2M, FILLED);
+	map = file_map_aligned(fd, pos, PAGE_2M, PAGE_2M);
+	/* An entry of 2 MiB, then one page shared, then the entry is dirty */
+	*(volatile char *)map = 1;
+	ASSERT_EQ(0, clone_range_errno(self->other, fd, pos + page, PAGE));
+	*(volatile char *)map = 1;
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_UNSHARE_RANGE, pos, PAGE_2M));
+	ASSERT_EQ(0, unshare_errno(fd, pos + PAGE_2M));
+
+	mr = nic_register(self->bench.nic, map, PAGE_2M);
+	ASSERT_NE(NULL, mr)
+		TH_LOG("%s", strerror(errno));
+	EXPECT_FALSE(device_writes_clone(&self->bench, mr, self->other,
+					 pos + page + PAGE));
+	EXPECT_EQ(-1, first_incoherent_page(&self->bench, mr, 0, fd, pos / PAGE,
+					    PAGE_2M / PAGE));
+	nic_deregister(mr);
+	munmap(map, PAGE_2M);
+	close(fd);
+}
+
 /* One pinned page has the whole file refused, for as long as it is pinned */
 TEST_F(reflink, refused_for_pin_of_one_page)
 {
