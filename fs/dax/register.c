@@ -272,7 +272,11 @@ static long pin_fsdax(struct dax_pin *pin, struct vm_area_struct *vma,
 			refused(pin, DAX_RETARGET_REFUSAL_HOLE);
 			return -EOPNOTSUPP;
 		}
-		/* The page has just left the file: a fault allocates its block */
+		/*
+		 * The page has left the file again while the pages behind it
+		 * were faulted in. One page at a time takes less time.
+		 */
+		nr = 1;
 	}
 	return ret;
 }
