@@ -354,12 +354,11 @@ bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t first,
  * @mapping: pages of a file
  * @pgoff: offset of a page that has been truncated
  *
- * Catches a way to free blocks that calls no hook. With CONFIG_DEBUG_VM only.
+ * Catches a way to free blocks that calls no hook. Called with CONFIG_DEBUG_VM only.
  *
  * Context: where the DAX entry of the page was deleted. May sleep.
  */
 void dax_retarget_assert_gone(struct address_space *mapping, pgoff_t pgoff)
 {
-	if (IS_ENABLED(CONFIG_DEBUG_VM))
-		WARN_ON_ONCE(dax_pinned_file_reaches(mapping, pgoff, pgoff));
+	WARN_ON_ONCE(dax_pinned_file_reaches(mapping, pgoff, pgoff));
 }

@@ -117,8 +117,8 @@ struct retarget_extent {
  *         region's life; protects @state, @cached, @extents, @retargeted, their
  *         numbers, @tables of @scratch, and replacing entries in the IOMMU. The
  *         task that registers the region sets @page, @retargeted and @device
- *         before a hook can find a page, and @iova and the size of the largest
- *         entry before the region is live; these do not change afterwards.
+ *         before a hook can find a page, and @iova before the region is live;
+ *         these do not change afterwards.
  * @state: phase
  * @writable: may the device write?
  * @cached: do CPU caches hold back what the device writes from the medium?
@@ -138,7 +138,10 @@ struct retarget_extent {
  * @dir: direction @sgt is mapped for
  * @attrs: DMA attributes @sgt is mapped with
  * @nr_pinned: pages in @extents
- * @nr_retargeted: bits in @retargeted
+ * @nr_retargeted: bits in @retargeted; all are between @first_retargeted and
+ *                 @last_retargeted
+ * @first_retargeted: see there
+ * @last_retargeted: see there
  * @device: what is known of @dev; %NULL before the first page
  * @link: in @regions of @device, while the region is mapped
  */
@@ -162,6 +165,8 @@ struct retarget_region {
 	unsigned long attrs;
 	unsigned long nr_pinned;
 	unsigned long nr_retargeted;
+	unsigned long first_retargeted;
+	unsigned long last_retargeted;
 	struct retarget_device *device;
 	struct list_head link;
 };
@@ -197,7 +202,7 @@ do {						\
 	fs_reclaim_release(GFP_KERNEL);		\
 } while (0)
 
-/* Has the region large entries? Known before the region is live. */
+/* Has the region entries that lead to more than a page? */
 static inline bool
 retarget_region_has_large(const struct retarget_region *region)
 {

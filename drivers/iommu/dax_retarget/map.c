@@ -198,7 +198,7 @@ int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
 	down_read(&region->device->rwsem);
 	ret = dma_map(region, sgt, attrs);
 	if (!ret) {
-		region->iova = sg_dma_address(sgt->sgl);
+		WRITE_ONCE(region->iova, sg_dma_address(sgt->sgl));
 		ops->settle(region->domain, region->iova, region_size(region),
 			    &region->scratch);
 		retarget_region_count(region, RETARGET_STAT_TABLE_PAGES,

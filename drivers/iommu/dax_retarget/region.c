@@ -32,6 +32,7 @@ void retarget_region_init(struct retarget_region *region, struct device *dev,
 	mutex_init(&region->mutex);
 	retarget_lock_in_reclaim(&region->mutex);
 	INIT_LIST_HEAD(&region->scratch.tables);
+	INIT_LIST_HEAD(&region->scratch.replaced);
 	INIT_LIST_HEAD(&region->link);
 	region->state = RETARGET_REGISTERING;
 	region->dev = get_device(dev);
@@ -121,6 +122,7 @@ void retarget_region_release(struct retarget_region *region)
 				      -region->scratch.nr_tables);
 	}
 	iommu_put_pages_list(&region->scratch.tables);
+	iommu_put_pages_list(&region->scratch.replaced);
 	for (i = 0; i < ARRAY_SIZE(region->scratch.shared); i++)
 		if (region->scratch.shared[i])
 			iommu_free_page(region->scratch.shared[i]);

@@ -17,9 +17,10 @@
  * no entry is left to replace. The hook may drop what it gathered only if it
  * finds all pages marked and no other hook is at work, see fs/dax/hooks.c.
  *
- * The flush of a small range need not remove a large translation. A hook that
- * finds an entry split cannot know whether the split was flushed. So what is
- * gathered of a region with large entries is rounded out to their size.
+ * The flush of a small range need not remove a large translation, or a cached pointer
+ * to a page table. A hook that finds an entry split or replaced as a whole cannot know
+ * whether that was flushed. So what is gathered is rounded out to the size of the
+ * region's largest entry.
  */
 
 #include <linux/align.h>
@@ -214,7 +215,7 @@ static void replace(struct retarget_region *region, unsigned long first,
  * @last: index of the last page of all
  *
  * About RETARGET_BATCH pages. A batch does not end within a large entry, which
- * would have to be split.
+ * would have to be split, nor within a page table, which is replaced as a whole.
  *
  * Context: any
  * Return: index of the last page of the batch
@@ -222,13 +223,32 @@ static void replace(struct retarget_region *region, unsigned long first,
 unsigned long retarget_region_batch(const struct retarget_region *region,
 				    unsigned long first, unsigned long last)
 {
-	unsigned long end = first + RETARGET_BATCH;
+	size_t size = max(READ_ONCE(region->scratch.leaf_size), PMD_SIZE);
+	unsigned long iova = READ_ONCE(region->iova);
+	unsigned long end = iova + ((first + RETARGET_BATCH) << PAGE_SHIFT);
 
-	if (retarget_region_has_large(region))
-		end = (ALIGN(region->iova + (end << PAGE_SHIFT),
-			     region->scratch.leaf_size) - region->iova) >>
-		      PAGE_SHIFT;
+	end = (ALIGN(end, size) - iova) >> PAGE_SHIFT;
 	return min(last, end - 1);
+}
+
+/* Was none of the pages taken back? Mostly that takes no look at the bits. */
+static bool none_retargeted(const struct retarget_region *region,
+			    unsigned long first, unsigned long last)
+{
+	return !region->nr_retargeted || last < region->first_retargeted ||
+	       first > region->last_retargeted;
+}
+
+static void note_retargeted(struct retarget_region *region,
+			    unsigned long first, unsigned long last)
+{
+	if (!region->nr_retargeted) {
+		region->first_retargeted = first;
+		region->last_retargeted = last;
+	}
+	region->first_retargeted = min(region->first_retargeted, first);
+	region->last_retargeted = max(region->last_retargeted, last);
+	bitmap_set(region->retargeted, first, last - first + 1);
 }
 
 /**
@@ -254,6 +274,11 @@ unsigned long retarget_region_replace(struct retarget_region *region,
 
 	if (live)
 		retarget_gather_add(gather, region, first, last);
+	if (none_retargeted(region, first, last)) {
+		if (live)
+			replace(region, first, last);
+		return last - first + 1;
+	}
 	for_each_clear_bitrange_from(begin, end, region->retargeted, last + 1) {
 		if (live)
 			replace(region, begin, end - 1);
@@ -282,11 +307,15 @@ unsigned long retarget_region_mark(struct retarget_region *region,
 
 	lockdep_assert_held(&region->mutex);
 
-	for_each_clear_bitrange_from(begin, end, region->retargeted, last + 1)
-		nr += end - begin;
+	if (none_retargeted(region, first, last))
+		nr = last - first + 1;
+	else
+		for_each_clear_bitrange_from(begin, end, region->retargeted,
+					     last + 1)
+			nr += end - begin;
 	if (!nr)
 		return 0;
-	bitmap_set(region->retargeted, first, last - first + 1);
+	note_retargeted(region, first, last);
 	region->nr_retargeted += nr;
 	retarget_region_count(region, RETARGET_STAT_PAGES_RETARGETED, nr);
 	retarget_region_count(region, RETARGET_STAT_RETARGETS, 1);

@@ -12,9 +12,11 @@
  * hold translations of both sizes, and uses the one or the other.
  *
  * A large entry that lies wholly in a range is exchanged for a pointer to a
- * table whose entries all lead to the scratch page. Each mapping has one such
- * table, which takes the place of any number of large entries. Unmapping would
- * free the table once for each, so the pointers are taken out before.
+ * table whose entries all lead to the scratch page, and so is the pointer to a table
+ * of small entries. Each mapping has one such table, which takes the place of any
+ * number of entries. Unmapping would free the table once for each, so the pointers
+ * are taken out before. The tables of small entries that were exchanged stay until
+ * the mapping is gone, since hardware may walk them until the flush.
  *
  * No lock is needed, as elsewhere in the VT-d driver: the caller owns the
  * range, and a table that holds an entry of the range is not freed.
@@ -65,18 +67,30 @@ static size_t leaf_size(int level)
 	return level_size(level) << VTD_PAGE_SHIFT;
 }
 
-/* The entry that translates @pfn, at whatever level, and that level */
-static struct dma_pte *find_leaf(struct dmar_domain *domain, unsigned long pfn,
-				 int *level)
+/* Does an entry of @level at @iova translate nothing behind @end? */
+static bool is_whole(unsigned long iova, unsigned long end, int level)
+{
+	return IS_ALIGNED(iova, leaf_size(level)) &&
+	       end - iova >= leaf_size(level);
+}
+
+/*
+ * The entry that translates @iova, and its level: a leaf, or the pointer to a table
+ * of small entries that ends before @end. With @end 0 it is a leaf.
+ */
+static struct dma_pte *find_entry(struct dmar_domain *domain,
+				  unsigned long iova, unsigned long end,
+				  int *level)
 {
 	struct dma_pte *table = domain->pgd, *pte;
 	int l;
 
 	for (l = agaw_to_level(domain->agaw); ; l--) {
-		pte = &table[pfn_level_offset(pfn, l)];
+		pte = &table[pfn_level_offset(iova >> VTD_PAGE_SHIFT, l)];
 		if (!dma_pte_present(pte))
 			return NULL;
-		if (l == 1 || dma_pte_superpage(pte))
+		if (l == 1 || dma_pte_superpage(pte) ||
+		    (l == 2 && end && is_whole(iova, end, l)))
 			break;
 		table = phys_to_virt(dma_pte_addr(pte));
 	}
@@ -127,10 +141,9 @@ static bool split_leaf(struct dmar_domain *domain, struct dma_pte *pte,
 	return true;
 }
 
-static bool replace_leaf(struct dma_pte *pte, phys_addr_t from, phys_addr_t to)
+static bool replace_leaf(struct dma_pte *pte, u64 old, phys_addr_t from,
+			 phys_addr_t to)
 {
-	u64 old = READ_ONCE(pte->val);
-
 	do {
 		if ((old & VTD_PAGE_MASK) == to)
 			return true;
@@ -145,37 +158,76 @@ static bool replace_leaf(struct dma_pte *pte, phys_addr_t from, phys_addr_t to)
 static bool replace_small(struct dmar_domain *domain, struct dma_pte *first,
 			  phys_addr_t from, size_t size, phys_addr_t to)
 {
+	u64 attributes = READ_ONCE(first->val) & ~VTD_PAGE_MASK;
 	struct dma_pte *pte = first;
 	phys_addr_t end = from + size;
 	bool done = true;
 
-	for (; from < end; from += VTD_PAGE_SIZE, pte++)
-		done &= replace_leaf(pte, from, to);
+	/* Most entries have the attributes of the first */
+	for (; from < end; from += VTD_PAGE_SIZE, pte++) {
+		u64 old = from | attributes;
+
+		if (!try_cmpxchg64(&pte->val, &old, to | attributes))
+			done &= replace_leaf(pte, old, from, to);
+	}
 	make_visible(domain, first, (void *)pte - (void *)first);
 	return done;
 }
 
-/* Replace a large entry as a whole by the shared table of its level */
-static bool share_leaf(struct dmar_domain *domain, struct dma_pte *pte,
-		       int level, phys_addr_t from,
-		       struct iommu_retarget_scratch *scratch)
+/*
+ * Let the shared table of its level take the place of a large entry, or of the table
+ * of small entries that an entry points to
+ */
+static bool share_entry(struct dma_pte *pte, int level, phys_addr_t from,
+			struct iommu_retarget_scratch *scratch)
 {
-	struct dma_pte *shared = scratch->shared[0];
-	u64 old = READ_ONCE(pte->val), attributes, new;
+	struct dma_pte *small = scratch->shared[0];
+	u64 old = READ_ONCE(pte->val), shared, large;
 
 	if (level - 2 >= ARRAY_SIZE(scratch->shared) ||
 	    !scratch->shared[level - 2])
 		return false;
-	attributes = shared->val & ~VTD_PAGE_MASK;
-	new = virt_to_phys(scratch->shared[level - 2]) | DMA_PTE_READ |
-	      DMA_PTE_WRITE;
+	shared = virt_to_phys(scratch->shared[level - 2]) | DMA_PTE_READ |
+		 DMA_PTE_WRITE;
+	large = from | (small->val & ~VTD_PAGE_MASK) | DMA_PTE_LARGE_PAGE;
 	do {
-		if (old != (from | attributes | DMA_PTE_LARGE_PAGE))
+		if (old == shared)
+			return true;
+		if (old & DMA_PTE_LARGE_PAGE ? old != large :
+					       !(old & VTD_PAGE_MASK))
 			return false;
-	} while (!try_cmpxchg64(&pte->val, &old, new));
-	make_visible(domain, pte, sizeof(*pte));
-	scratch->shares = true;
+	} while (!try_cmpxchg64(&pte->val, &old, shared));
+
+	if (!(old & DMA_PTE_LARGE_PAGE))
+		list_add(&virt_to_page(phys_to_virt(old & VTD_PAGE_MASK))->lru,
+			 &scratch->replaced);
 	return true;
+}
+
+/*
+ * Replace entry @first of @level as a whole, and those of its table that follow and
+ * end before @end. *@done gets the bytes that they translate.
+ */
+static bool share_entries(struct dmar_domain *domain, struct dma_pte *first,
+			  int level, unsigned long iova, unsigned long end,
+			  phys_addr_t from,
+			  struct iommu_retarget_scratch *scratch, size_t *done)
+{
+	size_t size = leaf_size(level);
+	struct dma_pte *pte = first;
+	bool good = true;
+
+	scratch->shares = true;
+	scratch->leaf_size = max(scratch->leaf_size, size);
+	*done = 0;
+	/* What follows a 1G entry may be a table of large entries */
+	do {
+		good &= share_entry(pte++, level, from + *done, scratch);
+		*done += size;
+	} while (level == 2 && !IS_ALIGNED((unsigned long)pte, VTD_PAGE_SIZE) &&
+		 end - (iova + *done) >= size);
+	make_visible(domain, first, (void *)pte - (void *)first);
+	return good;
 }
 
 static int intel_retarget_replace(struct iommu_domain *domain,
@@ -185,25 +237,25 @@ static int intel_retarget_replace(struct iommu_domain *domain,
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
 	unsigned long end = iova + size;
+	unsigned long whole = scratch->shared[0] ? end : 0;
 	struct dma_pte *pte;
 	int level, ret = 0;
 
 	while (iova < end) {
 		size_t done = VTD_PAGE_SIZE;
 
-		pte = find_leaf(dmar_domain, iova >> VTD_PAGE_SHIFT, &level);
+		pte = find_entry(dmar_domain, iova, whole, &level);
 		if (!pte) {
 			ret = -EIO;
-		} else if (level > 1 && (!IS_ALIGNED(iova, leaf_size(level)) ||
-					 end - iova < leaf_size(level))) {
+		} else if (level > 1 && !is_whole(iova, end, level)) {
 			if (split_leaf(dmar_domain, pte, level,
 				       &scratch->tables))
 				continue;
 			ret = -ENOMEM;
 			done = leaf_size(level) - (iova & (leaf_size(level) - 1));
 		} else if (level > 1) {
-			done = leaf_size(level);
-			if (!share_leaf(dmar_domain, pte, level, from, scratch))
+			if (!share_entries(dmar_domain, pte, level, iova, end,
+					   from, scratch, &done))
 				ret = -EIO;
 		} else {
 			done = min(end - iova, leaf_size(2) -
@@ -252,7 +304,7 @@ static int intel_retarget_reserve(struct iommu_domain *domain, size_t size,
 	return 0;
 }
 
-/* Fill the shared tables as @leaf, one of the mapping's large entries, asks for */
+/* Fill the shared tables as @leaf, one of the mapping's largest entries, asks for */
 static void fill_shared(struct dmar_domain *domain, u64 leaf,
 			struct iommu_retarget_scratch *scratch)
 {
@@ -260,6 +312,8 @@ static void fill_shared(struct dmar_domain *domain, u64 leaf,
 	struct dma_pte *small = scratch->shared[0], *large = scratch->shared[1];
 	int i;
 
+	if (!small)
+		return;
 	for (i = 0; i < BIT(VTD_STRIDE_SHIFT); i++) {
 		small[i].val = scratch->phys | attributes;
 		if (large)
@@ -286,10 +340,10 @@ static void intel_retarget_settle(struct iommu_domain *domain,
 	unsigned long end = iova + size, n = 0;
 	struct dma_pte *pte;
 	LIST_HEAD(kept);
-	int level, most = 1;
+	int level, most = 0;
 
 	while (iova < end) {
-		pte = find_leaf(dmar_domain, iova >> VTD_PAGE_SHIFT, &level);
+		pte = find_entry(dmar_domain, iova, 0, &level);
 		if (!pte)
 			break;
 		if (level > most) {
@@ -305,9 +359,10 @@ static void intel_retarget_settle(struct iommu_domain *domain,
 		iova = ALIGN(iova + 1, leaf_size(max(level, 2)));
 		cond_resched();
 	}
-	scratch->leaf_size = leaf_size(most);
-	for (; most <= ARRAY_SIZE(scratch->shared); most++)
-		free_shared(scratch, most - 1);
+	scratch->leaf_size = leaf_size(max(most, 1));
+	/* The table of small entries is of use where all entries are small, too */
+	if (most < 3)
+		free_shared(scratch, 1);
 
 	for (; n && !list_empty(&scratch->tables); n--) {
 		list_move(scratch->tables.next, &kept);

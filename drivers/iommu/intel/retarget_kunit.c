@@ -47,6 +47,7 @@ static int bench_init(struct kunit *test)
 	INIT_LIST_HEAD(&bench->domain.cache_tags);
 	bench->domain.pgd = new_table(test);
 	INIT_LIST_HEAD(&bench->scratch.tables);
+	INIT_LIST_HEAD(&bench->scratch.replaced);
 	bench->scratch.phys = SCRATCH;
 	return 0;
 }
@@ -173,6 +174,7 @@ static void bench_exit(struct kunit *test)
 
 	release(test, bench->size);
 	iommu_put_pages_list(&bench->scratch.tables);
+	iommu_put_pages_list(&bench->scratch.replaced);
 	for (i = 0; i < ARRAY_SIZE(bench->scratch.shared); i++)
 		if (bench->scratch.shared[i])
 			iommu_free_page(bench->scratch.shared[i]);
@@ -189,13 +191,57 @@ static void small_entries(struct kunit *test)
 	map(test, IOVA, FROM, SZ_4M, 1);
 	settle(test, SZ_4M, 0);
 	KUNIT_EXPECT_EQ(test, SZ_4K, bench->scratch.leaf_size);
-	KUNIT_EXPECT_NULL(test, bench->scratch.shared[0]);
+	KUNIT_EXPECT_NULL(test, bench->scratch.shared[1]);
 	/* Across two tables */
 	KUNIT_EXPECT_EQ(test, 0, replace(test, iova, 5 * SZ_4K));
 	expect(test, SZ_4M, iova, 5 * SZ_4K);
 	/* What is scratch already stays scratch */
 	KUNIT_EXPECT_EQ(test, 0, replace(test, iova - SZ_4K, 6 * SZ_4K));
 	expect(test, SZ_4M, iova - SZ_4K, 6 * SZ_4K);
+	KUNIT_EXPECT_FALSE(test, bench->scratch.shares);
+	KUNIT_EXPECT_EQ(test, SZ_4K, bench->scratch.leaf_size);
+}
+
+/* A table of small entries that goes as a whole is kept until the mapping is gone */
+static void whole_tables(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	unsigned long iova = IOVA + SZ_2M - SZ_4K;
+
+	map(test, IOVA, FROM, 4 * SZ_2M, 1);
+	settle(test, 4 * SZ_2M, 0);
+	/* The last page of one table, two tables, the first page of the next */
+	KUNIT_EXPECT_EQ(test, 0, replace(test, iova, 2 * SZ_2M + SZ_8K));
+	expect(test, 4 * SZ_2M, iova, 2 * SZ_2M + SZ_8K);
+	KUNIT_EXPECT_EQ(test, 2, list_count_nodes(&bench->scratch.replaced));
+	KUNIT_EXPECT_EQ(test, entry(test, IOVA + SZ_2M, 2)->val,
+			entry(test, IOVA + 2 * SZ_2M, 2)->val);
+	/* A flush of a page is to invalidate cached pointers to the tables */
+	KUNIT_EXPECT_EQ(test, SZ_2M, bench->scratch.leaf_size);
+	/* What is scratch already stays scratch, in whole and in part */
+	KUNIT_EXPECT_EQ(test, 0, replace(test, iova, 2 * SZ_2M));
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA + SZ_2M + SZ_4K, SZ_4K));
+	expect(test, 4 * SZ_2M, iova, 2 * SZ_2M + SZ_8K);
+	KUNIT_EXPECT_EQ(test, 2, list_count_nodes(&bench->scratch.replaced));
+
+	release(test, 4 * SZ_2M);
+	KUNIT_EXPECT_EQ(test, 0, translate(test, IOVA + SZ_2M));
+	KUNIT_EXPECT_EQ(test, SCRATCH, translate(test, iova));
+	KUNIT_EXPECT_EQ(test, FROM, translate(test, IOVA));
+}
+
+/* Entries with other bits than the first of their table keep them */
+static void attributes_differ(struct kunit *test)
+{
+	map(test, IOVA, FROM, SZ_1M, 1);
+	entry(test, IOVA + SZ_8K, 1)->val |= DMA_SL_PTE_DIRTY;
+	settle(test, SZ_1M, 0);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA, SZ_1M));
+	expect(test, SZ_1M, IOVA, SZ_1M);
+	KUNIT_EXPECT_EQ(test, SCRATCH | ATTRS | DMA_SL_PTE_DIRTY,
+			entry(test, IOVA + SZ_8K, 1)->val);
+	KUNIT_EXPECT_EQ(test, SCRATCH | ATTRS,
+			entry(test, IOVA + SZ_4K, 1)->val);
 }
 
 static void split_2m(struct kunit *test)
@@ -349,6 +395,8 @@ static void flush(struct kunit *test)
 
 static struct kunit_case cases[] = {
 	KUNIT_CASE(small_entries),
+	KUNIT_CASE(whole_tables),
+	KUNIT_CASE(attributes_differ),
 	KUNIT_CASE(split_2m),
 	KUNIT_CASE(whole_2m),
 	KUNIT_CASE(split_1g),
