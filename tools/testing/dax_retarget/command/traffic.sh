@@ -5,13 +5,11 @@
 
 group_traffic()
 {
-	local before seconds=25
+	local before
 
-	# Kernels that check much are slow
-	[ ! -e /sys/kernel/debug/kmemleak ] || seconds=90
 	make_file file 1M
 	head -c 1M /dev/urandom > "$DIR/file"
-	traffic "$DIR/file" $seconds
+	traffic "$DIR/file" 25
 	check "traffic: pinned" within 30 is_pinned
 	sleep 2
 	"$D" revoke --file "$DIR/file" --json > "$WORK/revoked"
