@@ -116,6 +116,8 @@ guest "other file systems" --in check,coverage --limit 3600 \
 	--skip "ext2: .*($no_ext2)|XFS, .* not ext4" -- \
 	nics 'spare 1' 'spare 2' 'selftest filesystems.sh'
 
+program "what it costs" -- "$VM/bench.sh" --set check --tap --out "$logs/bench"
+
 program "power cuts" -- "$VM/power-cut.sh" --cuts "${CUTS:-3}" --seed "${SEED:-1}"
 
 program "power cuts, controls" -- "$VM/power-cut.sh" --fs xfs --controls --seed "${SEED:-1}"

@@ -25,7 +25,7 @@
  * the rwsem of a file or the mutex of a region.
  *
  * What a hook waits for is bounded: the rwsem is held for writing to change a tree,
- * and for reading by other hooks and syncs; the mutex is held for RETARGET_BATCH
+ * and for reading by other hooks and syncs; the mutex is held for a batch of
  * pages. A reader of the list of pins holds neither.
  */
 #ifndef _FS_DAX_INTERNAL_H

@@ -191,8 +191,11 @@ struct retarget_gather {
 	} slot[RETARGET_DOMAINS];
 };
 
-/* Pages that are worked on before the locks are dropped for a moment */
+/* Pages that are written back before the locks are dropped for a moment */
 #define RETARGET_BATCH	4096UL
+
+/* Pages that are replaced, which takes a small part of the time of a write-back */
+#define RETARGET_REPLACE_BATCH	(8 * RETARGET_BATCH)
 
 /* Teach lockdep at once that reclaim, which may evict an inode, calls hooks */
 #define retarget_lock_in_reclaim(lock)		\

@@ -214,7 +214,7 @@ static void replace(struct retarget_region *region, unsigned long first,
  * @first: index of the first page
  * @last: index of the last page of all
  *
- * About RETARGET_BATCH pages. A batch does not end within a large entry, which
+ * About RETARGET_REPLACE_BATCH pages. A batch does not end within a large entry, which
  * would have to be split, nor within a page table, which is replaced as a whole.
  *
  * Context: any
@@ -225,7 +225,8 @@ unsigned long retarget_region_batch(const struct retarget_region *region,
 {
 	size_t size = max(READ_ONCE(region->scratch.leaf_size), PMD_SIZE);
 	unsigned long iova = READ_ONCE(region->iova);
-	unsigned long end = iova + ((first + RETARGET_BATCH) << PAGE_SHIFT);
+	unsigned long end = iova +
+			    ((first + RETARGET_REPLACE_BATCH) << PAGE_SHIFT);
 
 	end = (ALIGN(end, size) - iova) >> PAGE_SHIFT;
 	return min(last, end - 1);
