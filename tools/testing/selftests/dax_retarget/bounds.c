@@ -319,7 +319,8 @@ TEST_F(other_memory, registered_all_the_time)
 	with = time_punches(self, ROUNDS);
 	TH_LOG("the longest punch takes %lu us, with a page in the region %lu us",
 	       without / ROUNDS, with / ROUNDS);
-	EXPECT_GE(2 * without, with)
+	/* Held up, it would take as long as a registration. A busy machine adds some. */
+	EXPECT_GE(5 * without, with)
 		TH_LOG("HELD UP by other memory of the region");
 }
 
