@@ -297,10 +297,11 @@ static int put_bound_device(struct sk_buff *skb, struct netlink_callback *cb,
 	enum dax_retarget_refusal refusal;
 	char driver[sizeof(device->driver)];
 	const char *type;
+	bool tracks;
 	void *header;
 	int ret;
 
-	if (!retarget_device_describe(device, driver, &refusal, &type))
+	if (!retarget_device_describe(device, driver, &refusal, &type, &tracks))
 		return -ENODEV;
 	header = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
 			     cb->nlh->nlmsg_seq, &dax_retarget_nl_family,
@@ -314,6 +315,8 @@ static int put_bound_device(struct sk_buff *skb, struct netlink_callback *cb,
 		ret = refusal ? nla_put_u32(skb, DAX_RETARGET_A_DEVICE_REFUSAL,
 					    refusal) :
 		      nla_put_flag(skb, DAX_RETARGET_A_DEVICE_RETARGETABLE);
+	if (!ret && tracks)
+		ret = nla_put_flag(skb, DAX_RETARGET_A_DEVICE_TRACKS_WRITES);
 	/* What others pin is not for everybody */
 	if (!ret && netlink_capable(cb->skb, CAP_SYS_ADMIN))
 		ret = put_device_stats(skb, device);

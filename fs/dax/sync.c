@@ -2,10 +2,9 @@
 /*
  * DAX retarget: make durable what devices wrote
  *
- * fsync and syncfs look for pages that the CPU dirtied. No record exists of
- * what a device wrote, so all pages of pins for writing are written back as
- * well. A file system with such pins refuses a read-only remount, since devices
- * go on writing.
+ * fsync and syncfs look for pages that the CPU dirtied. What devices wrote has no
+ * tag in the file, so pins for writing are asked as well. A file system with such
+ * pins refuses a read-only remount, since devices go on writing.
  */
 
 #include <linux/bitmap.h>
@@ -61,7 +60,7 @@ static void sync_pages(struct dax_pinned_file *file, pgoff_t first,
  * @lend: last byte
  *
  * When the function returns, a flush of the medium makes durable all DMA that had
- * ended before the call. No record exists of what a device has written, so all
+ * ended before the call. Where the IOMMU does not tell what a device wrote, all
  * pages that a device could have written are written back.
  *
  * Context: where a file is made durable. May sleep, does not allocate.

@@ -22,8 +22,6 @@
 	  "the device's IOMMU domain is passed through" }, \
 	{ DAX_RETARGET_REFUSAL_NO_REPLACE, \
 	  "the IOMMU cannot replace live entries for the device" }, \
-	{ DAX_RETARGET_REFUSAL_FIRST_LEVEL, \
-	  "the IOMMU translates by first-level tables (scalable mode)" }, \
 	{ DAX_RETARGET_REFUSAL_NESTED, \
 	  "the IOMMU domain is the parent of nested ones" }, \
 	{ DAX_RETARGET_REFUSAL_NO_DRAIN, \
@@ -65,7 +63,6 @@
 	X(DAX_RETARGET_REFUSAL_NOT_PCI) \
 	X(DAX_RETARGET_REFUSAL_PASSTHROUGH) \
 	X(DAX_RETARGET_REFUSAL_NO_REPLACE) \
-	X(DAX_RETARGET_REFUSAL_FIRST_LEVEL) \
 	X(DAX_RETARGET_REFUSAL_NESTED) \
 	X(DAX_RETARGET_REFUSAL_NO_DRAIN) \
 	X(DAX_RETARGET_REFUSAL_CACHING_MODE) \

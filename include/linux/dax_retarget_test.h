@@ -21,6 +21,9 @@ struct dentry;
 	X(marks)		/* marks are applied when a pin goes live */   \
 	X(detach)		/* a pin detaches before it leaves the index */ \
 	X(write_back)		/* CPU caches are written back */	       \
+	X(dirty)		/* what the IOMMU found dirty is written back */ \
+	X(distrust)		/* an emulated IOMMU's dirty bits are not relied on */ \
+	X(dirty_flush)		/* the IOTLB is flushed after a page was made clean */ \
 	X(skip_failed)		/* memory that failed is not written back */   \
 	X(medium)		/* syncfs flushes the medium */		       \
 	X(remove)		/* memory that is removed is taken back */     \

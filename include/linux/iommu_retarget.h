@@ -72,11 +72,13 @@ enum retarget_stat {
  * @next: in the list of all
  * @name: of the device
  * @stat: counters
- * @bound: is a driver bound to the device? With @driver, @refusal and
- *         @domain_type protected by @lock
+ * @bound: is a driver bound to the device? With @driver, @refusal, @domain_type
+ *         and @tracks_writes protected by @lock
  * @driver: name of the driver
  * @refusal: why the device does not qualify
  * @domain_type: name of the type of its IOMMU domain
+ * @tracks_writes: can the IOMMU tell which pages the device wrote to? False if the
+ *                 device does not qualify.
  * @stopped: was the device stopped, as the IOMMU failed? Until a driver is bound
  *           again. Set before the hook that met the failure returns; read without
  *           a lock.
@@ -93,6 +95,7 @@ struct retarget_device {
 	char driver[32];
 	enum dax_retarget_refusal refusal;
 	const char *domain_type;
+	bool tracks_writes;
 	bool stopped;
 	struct rw_semaphore rwsem;
 	spinlock_t lock;	/* taken last */
@@ -221,7 +224,7 @@ void retarget_device_bound(struct device *dev);
 unsigned long retarget_device_leave(struct device *dev);
 bool retarget_device_describe(struct retarget_device *device, char *driver,
 			      enum dax_retarget_refusal *refusal,
-			      const char **domain_type);
+			      const char **domain_type, bool *tracks_writes);
 
 /* stop.c */
 void retarget_region_stop(struct retarget_region *region, const char *why);

@@ -113,6 +113,7 @@ struct device {
 	bool retargetable;
 	uint32_t refusal;
 	char *domain_type;
+	bool tracks_writes;
 	bool has_counters;
 	uint64_t pins;
 	uint64_t bytes_pinned;

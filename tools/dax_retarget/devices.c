@@ -32,6 +32,8 @@ static struct json_object *json_device(const struct device *device,
 		put_string(object, "reason", refusal_words(device->refusal));
 	}
 	put_string(object, "domain_type", device->domain_type);
+	if (device->retargetable)
+		put_bool(object, "tracks_writes", device->tracks_writes);
 	if (!device->has_counters)
 		return object;
 	put_number(object, "pins", device->pins);
@@ -77,6 +79,13 @@ static void add_counters(struct table *table, const struct device *device,
 	}
 }
 
+static const char *synced(const struct device *device)
+{
+	if (!device->retargetable)
+		return "-";
+	return device->tracks_writes ? "written" : "all";
+}
+
 static void add_device(struct table *table, const struct device *device,
 		       struct json_object *rdma, bool exact)
 {
@@ -84,6 +93,7 @@ static void add_device(struct table *table, const struct device *device,
 	table_add(table, printable(device->driver));
 	table_add(table, join(rdma));
 	table_add(table, printable(device->domain_type));
+	table_add(table, xstrdup(synced(device)));
 	add_counters(table, device, exact);
 	table_add(table, device->retargetable ? xstrdup("yes") :
 		  xasprintf("no: %s", refusal_words(device->refusal)));
@@ -108,8 +118,8 @@ static int run_devices(int argc, char **argv)
 
 	get_devices(&devices);
 	array = json_object_new_array();
-	table = table_new(9, "DEVICE", "DRIVER", "RDMA", "DOMAIN", ">PINS",
-			  ">PINNED", ">LOST", ">FLUSHES", "VERDICT");
+	table = table_new(10, "DEVICE", "DRIVER", "RDMA", "DOMAIN", "SYNCS",
+			  ">PINS", ">PINNED", ">LOST", ">FLUSHES", "VERDICT");
 	for (i = 0; i < devices.nr; i++) {
 		rdma = rdma_devices_of(devices.device[i].name);
 		if (all || is_of_interest(&devices.device[i], rdma)) {
@@ -136,8 +146,11 @@ const struct verb devices_verb = {
 	.description =
 "List devices: those of RDMA devices, those given to VFIO, and those that have\n"
 "or had pins. VERDICT is what the kernel says of the device and its IOMMU; see\n"
-"doctor for what else can be in the way. The kernel tells the numbers to readers\n"
-"with CAP_SYS_ADMIN only; other readers see \"-\", and miss devices that are\n"
-"listed for their pins alone.\n",
+"doctor for what else can be in the way. SYNCS says which pages of pins for\n"
+"writing fsync() and the like write back, where the platform needs that:\n"
+"\"written\" means the pages that the device wrote to, \"all\" means all pages, since\n"
+"the IOMMU does not tell which, and \"-\" means that the device can have no pins.\n"
+"The kernel tells the numbers to readers with CAP_SYS_ADMIN only; other readers\n"
+"see \"-\", and miss devices that are listed for their pins alone.\n",
 	.run = run_devices,
 };

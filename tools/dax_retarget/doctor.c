@@ -267,7 +267,6 @@ static const char *const remedies[] = {
 		"boot with iommu=nopt (iommu.passthrough=0), or: echo DMA > /sys/kernel/iommu_groups/.../type",
 	[DAX_RETARGET_REFUSAL_NO_REPLACE] =
 		"use a machine with an Intel VT-d IOMMU",
-	[DAX_RETARGET_REFUSAL_FIRST_LEVEL] = "boot with intel_iommu=on,sm_off",
 	[DAX_RETARGET_REFUSAL_NESTED] =
 		"use the device on the host, not through nested translation",
 	[DAX_RETARGET_REFUSAL_NO_DRAIN] =

@@ -144,6 +144,13 @@ static const char *domain_type(struct iommu_domain *domain)
 	}
 }
 
+static bool tracks_writes(struct iommu_domain *domain)
+{
+	const struct iommu_retarget_ops *ops = domain->ops->retarget;
+
+	return ops->tracks_writes && ops->tracks_writes(domain);
+}
+
 /**
  * retarget_device_bound - note whether a device qualifies
  * @dev: a PCI device to which a driver was bound
@@ -156,6 +163,7 @@ void retarget_device_bound(struct device *dev)
 	enum dax_retarget_refusal refusal;
 	const char *type = "unknown";
 	struct iommu_domain *domain;
+	bool tracks = false;
 
 	/* Without memory the device is not listed, and can be used */
 	if (!device)
@@ -168,12 +176,15 @@ void retarget_device_bound(struct device *dev)
 		domain = iommu_get_domain_for_dev(dev);
 		type = domain_type(domain);
 		refusal = retarget_device_refusal(dev, domain);
+		if (!refusal)
+			tracks = tracks_writes(domain);
 	}
 	spin_lock(&device->lock);
 	device->bound = true;
 	strscpy(device->driver, dev->driver->name);
 	device->refusal = refusal;
 	device->domain_type = type;
+	device->tracks_writes = tracks;
 	spin_unlock(&device->lock);
 }
 
@@ -183,13 +194,15 @@ void retarget_device_bound(struct device *dev)
  * @driver: gets the name of its driver; 32 bytes
  * @refusal: gets why the device does not qualify
  * @domain_type: gets the name of the type of its IOMMU domain
+ * @tracks_writes: gets whether the IOMMU can tell which pages the device wrote to;
+ *                 false if the device does not qualify
  *
  * Context: does not sleep
  * Return: true if a driver is bound to the device
  */
 bool retarget_device_describe(struct retarget_device *device, char *driver,
 			      enum dax_retarget_refusal *refusal,
-			      const char **domain_type)
+			      const char **domain_type, bool *tracks_writes)
 {
 	bool bound;
 
@@ -198,9 +211,12 @@ bool retarget_device_describe(struct retarget_device *device, char *driver,
 	memcpy(driver, device->driver, sizeof(device->driver));
 	*refusal = device->refusal;
 	*domain_type = device->domain_type;
+	*tracks_writes = device->tracks_writes;
 	spin_unlock(&device->lock);
-	if (READ_ONCE(device->stopped))
+	if (READ_ONCE(device->stopped)) {
 		*refusal = DAX_RETARGET_REFUSAL_STOPPED;
+		*tracks_writes = false;
+	}
 	return bound;
 }
 

@@ -141,6 +141,17 @@ static void go_live(struct retarget_region *region, struct sg_table *sgt,
 	spin_unlock(&device->lock);
 }
 
+static void flush_all(struct retarget_region *region)
+{
+	struct iommu_retarget_range range = {
+		.start = region->iova,
+		.last = region->iova + region_size(region) - 1,
+	};
+
+	if (region->domain->ops->retarget->flush(region->domain, &range, 1))
+		retarget_region_stop(region, "the IOMMU did not confirm a flush");
+}
+
 /*
  * Hooks marked pages before the region was live. The device knows no IOVA yet. From
  * now on a hook replaces the entry itself, so no mark is missed.
@@ -190,6 +201,10 @@ int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
 		return -EOPNOTSUPP;
 	}
 	region->scratch.phys = page_to_phys(region->page);
+	/* No frames are added any more */
+	region->scratch.track = region->writable && region->cached &&
+				ops->tracks_writes &&
+				ops->tracks_writes(region->domain);
 	ret = ops->reserve(region->domain, region_size(region),
 			   &region->scratch);
 	if (ret)
@@ -201,6 +216,9 @@ int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
 		WRITE_ONCE(region->iova, sg_dma_address(sgt->sgl));
 		ops->settle(region->domain, region->iova, region_size(region),
 			    &region->scratch);
+		/* The IOTLB may hold entries as dirty that are clean now */
+		if (region->scratch.track)
+			flush_all(region);
 		retarget_region_count(region, RETARGET_STAT_TABLE_PAGES,
 				      region->scratch.nr_tables);
 		dax_retarget_hold(DAX_WINDOW_mapping);
@@ -281,17 +299,6 @@ bool retarget_region_detach(struct retarget_region *region)
 		cond_resched();
 	}
 	return !retarget_region_stopped(region);
-}
-
-static void flush_all(struct retarget_region *region)
-{
-	struct iommu_retarget_range range = {
-		.start = region->iova,
-		.last = region->iova + region_size(region) - 1,
-	};
-
-	if (region->domain->ops->retarget->flush(region->domain, &range, 1))
-		retarget_region_stop(region, "the IOMMU did not confirm a flush");
 }
 
 /**

@@ -4,11 +4,17 @@
  *
  * The DMA of a device may end in the CPU caches. On some platforms these are not
  * part of the persistence domain, and fsync has to write them back. fsync looks
- * for pages that the CPU dirtied: no record exists of what a device wrote, and
+ * for pages that the CPU dirtied: it finds no record of what a device wrote, and
  * the DAX entry of a pinned page, which holds the dirty tag, may be gone. So a
- * region for writing writes back all pages that its device can have written: when
+ * region for writing writes back the pages that its device can have written: when
  * a file is synced, when the region ends, and when a hook takes pages back whose
  * blocks may stay in a file.
+ *
+ * Where the entries of the IOMMU have dirty bits, these are the pages that are dirty.
+ * A page is made clean, the IOTLB is flushed, and the page is written back, in this
+ * order: what the device writes meanwhile either is written back now, or makes the
+ * page dirty again. All of it happens under one hold of the region's mutex, so that
+ * another sync does not find the page clean and return before it is written back.
  *
  * Memory that failed is not touched: the CPU may have no mapping of it any more.
  */
@@ -134,28 +140,101 @@ static unsigned long write_back(struct retarget_region *region,
 	return nr;
 }
 
+/* Write back pages [@first, @last]; @done and @base as for write_back() */
+static unsigned long write_back_all(struct retarget_region *region,
+				    unsigned long first, unsigned long last,
+				    unsigned long *done, unsigned long base)
+{
+	struct retarget_extent *extent;
+	unsigned long nr = 0;
+
+	for_each_retarget_extent(extent, region, first, last) {
+		unsigned long from = first, to = last;
+		unsigned long pfn = retarget_extent_clip(extent, &from, &to);
+
+		nr += write_back(region, from, to, pfn, done, base);
+	}
+	return nr;
+}
+
+/*
+ * Write back the dirty ones of pages [@first, @last], RETARGET_BATCH at most. Not
+ * inlined: the stack has the bitmap only while it is used.
+ */
+static noinline unsigned long write_back_dirty(struct retarget_region *region,
+					       unsigned long first,
+					       unsigned long last)
+{
+	const struct iommu_retarget_ops *ops = region->domain->ops->retarget;
+	DECLARE_BITMAP(dirty, RETARGET_BATCH) = {};
+	unsigned long found = 0, nr = 0, begin, end;
+	struct retarget_extent *extent;
+	struct retarget_gather gather;
+
+	for_each_retarget_extent(extent, region, first, last) {
+		unsigned long from = first, to = last;
+
+		retarget_extent_clip(extent, &from, &to);
+		found += ops->read_and_clear_dirty(region->domain,
+						   region->iova + (from << PAGE_SHIFT),
+						   (to - from + 1) << PAGE_SHIFT,
+						   &region->scratch, dirty,
+						   from - first);
+	}
+	if (!found || dax_retarget_broken(DAX_BREAK_dirty))
+		return 0;
+
+	/* What leads to scratch was flushed already */
+	if (region->state == RETARGET_LIVE &&
+	    !dax_retarget_broken(DAX_BREAK_dirty_flush)) {
+		retarget_hook_begin(&gather);
+		begin = find_first_bit(dirty, last - first + 1);
+		end = find_last_bit(dirty, last - first + 1);
+		retarget_gather_add(&gather, region, first + begin, first + end);
+		retarget_hook_flush(&gather);
+		retarget_hook_end(&gather);
+	}
+	for_each_retarget_extent(extent, region, first, last) {
+		unsigned long from = first, to = last;
+		unsigned long pfn = retarget_extent_clip(extent, &from, &to);
+
+		begin = from - first;
+		for_each_set_bitrange_from(begin, end, dirty, to - first + 1)
+			nr += write_back(region, first + begin, first + end - 1,
+					 pfn + (first + begin - from), NULL, 0);
+	}
+	return nr;
+}
+
+/* Can the IOMMU tell which pages the device wrote to? Not once it is unmapped */
+static bool tracks(const struct retarget_region *region)
+{
+	return region->scratch.track && region->sgt;
+}
+
 /**
  * retarget_region_write_back - write back what a device can have written
  * @region: the region
  * @first: index of the first page
- * @last: index of the last page
+ * @last: index of the last page, of RETARGET_BATCH at most
  * @done: bits of the pages that another region has written back already; gets
  *	  those of the pages that are written back. Or %NULL.
  * @bit: number of the bit of page @first
  *
  * Pages that were taken back are skipped: the device does not reach them any
- * more, and their memory may be gone.
+ * more, and their memory may be gone. Where the IOMMU tells what the device wrote,
+ * @done does not count: a page that is made clean has to be written back.
  *
  * Context: under @region's mutex. May sleep; does not allocate.
- * Return: number of pages written back
+ * Return: number of bits that were added to @done
  */
 unsigned long retarget_region_write_back(struct retarget_region *region,
 					 unsigned long first,
 					 unsigned long last,
 					 unsigned long *done, unsigned long bit)
 {
-	struct retarget_extent *extent;
-	unsigned long nr = 0;
+	unsigned long nr;
+	bool dirty_only;
 
 	lockdep_assert_held(&region->mutex);
 
@@ -166,15 +245,12 @@ unsigned long retarget_region_write_back(struct retarget_region *region,
 	if (dax_retarget_broken(DAX_BREAK_write_back))
 		return 0;
 
-	for_each_retarget_extent(extent, region, first, last) {
-		unsigned long from = first, to = last;
-		unsigned long pfn = retarget_extent_clip(extent, &from, &to);
-
-		nr += write_back(region, from, to, pfn, done, first - bit);
-	}
+	dirty_only = tracks(region);
+	nr = dirty_only ? write_back_dirty(region, first, last) :
+			  write_back_all(region, first, last, done, first - bit);
 	if (nr) {
 		retarget_region_count(region, RETARGET_STAT_PAGES_FLUSHED, nr);
 		trace_dax_pin_sync(region, first, nr);
 	}
-	return nr;
+	return dirty_only ? 0 : nr;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Replace live entries of VT-d second-level page tables
+ * Replace live entries of VT-d page tables, of the first or the second level
  *
  * An entry is exchanged as a whole, by one locked compare-and-exchange, for one
  * that differs in the address only: hardware that walks the table finds the old
@@ -18,12 +18,20 @@
  * are taken out before. The tables of small entries that were exchanged stay until
  * the mapping is gone, since hardware may walk them until the flush.
  *
+ * Entries of the first level have a dirty bit, which the IOMMU sets when a device
+ * writes. Where the bits count, an exchange keeps the bit, or takes it along: to all
+ * entries of a table that takes the place of a large entry, and to the pointer to a
+ * shared table. A table of small entries, which has many bits, is not exchanged then.
+ *
  * No lock is needed, as elsewhere in the VT-d driver: the caller owns the
  * range, and a table that holds an entry of the range is not freed.
  */
 
 #include <linux/align.h>
+#include <linux/bitmap.h>
+#include <linux/bitops.h>
 #include <linux/cacheflush.h>
+#include <linux/dax_retarget_test.h>
 #include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -41,8 +49,6 @@ intel_retarget_refusal(struct iommu_domain *domain, struct device *dev)
 
 	if (!info)
 		return DAX_RETARGET_REFUSAL_NO_REPLACE;
-	if (dmar_domain->use_first_level)
-		return DAX_RETARGET_REFUSAL_FIRST_LEVEL;
 	if (dmar_domain->nested_parent)
 		return DAX_RETARGET_REFUSAL_NESTED;
 	/* A flush by register, without queued invalidation, does not drain */
@@ -61,6 +67,29 @@ intel_retarget_refusal(struct iommu_domain *domain, struct device *dev)
 	return DAX_RETARGET_REFUSAL_NONE;
 }
 
+/* The bit that hardware sets when a device writes, or 0 */
+static u64 dirty_bit(struct dmar_domain *domain)
+{
+	return domain->use_first_level ? DMA_FL_PTE_DIRTY : 0;
+}
+
+/* Bits of an entry that hardware sets */
+static u64 hardware_bits(struct dmar_domain *domain)
+{
+	return domain->use_first_level ? DMA_FL_PTE_ACCESS | DMA_FL_PTE_DIRTY :
+					 0;
+}
+
+/* An entry for @table; hardware would set the accessed bit by itself */
+static u64 table_entry(struct dmar_domain *domain, struct dma_pte *table)
+{
+	u64 val = virt_to_phys(table) | DMA_PTE_READ | DMA_PTE_WRITE;
+
+	if (domain->use_first_level)
+		val |= DMA_FL_PTE_US | DMA_FL_PTE_ACCESS;
+	return val;
+}
+
 /* Bytes that an entry of @level translates */
 static size_t leaf_size(int level)
 {
@@ -74,12 +103,22 @@ static bool is_whole(unsigned long iova, unsigned long end, int level)
 	       end - iova >= leaf_size(level);
 }
 
+/* Is it the shared table to which entries of @level may lead? */
+static bool is_shared(struct iommu_retarget_scratch *scratch,
+		      struct dma_pte *table, int level)
+{
+	return level >= 2 && level - 2 < ARRAY_SIZE(scratch->shared) &&
+	       table == scratch->shared[level - 2];
+}
+
 /*
- * The entry that translates @iova, and its level: a leaf, or the pointer to a table
- * of small entries that ends before @end. With @end 0 it is a leaf.
+ * The entry that translates @iova, and its level. That is a leaf; or with @end, the
+ * pointer to a table of small entries that ends before it; or with @scratch, the
+ * pointer to a shared table.
  */
 static struct dma_pte *find_entry(struct dmar_domain *domain,
 				  unsigned long iova, unsigned long end,
+				  struct iommu_retarget_scratch *scratch,
 				  int *level)
 {
 	struct dma_pte *table = domain->pgd, *pte;
@@ -93,6 +132,8 @@ static struct dma_pte *find_entry(struct dmar_domain *domain,
 		    (l == 2 && end && is_whole(iova, end, l)))
 			break;
 		table = phys_to_virt(dma_pte_addr(pte));
+		if (scratch && is_shared(scratch, table, l))
+			break;
 	}
 	*level = l;
 	return pte;
@@ -126,7 +167,7 @@ static bool split_leaf(struct dmar_domain *domain, struct dma_pte *pte,
 
 	if (!table)
 		return false;
-	new = virt_to_phys(table) | DMA_PTE_READ | DMA_PTE_WRITE;
+	new = table_entry(domain, table);
 
 	old = READ_ONCE(pte->val);
 	do {
@@ -180,25 +221,28 @@ static bool replace_small(struct dmar_domain *domain, struct dma_pte *first,
  * Let the shared table of its level take the place of a large entry, or of the table
  * of small entries that an entry points to
  */
-static bool share_entry(struct dma_pte *pte, int level, phys_addr_t from,
+static bool share_entry(struct dmar_domain *domain, struct dma_pte *pte,
+			int level, phys_addr_t from,
 			struct iommu_retarget_scratch *scratch)
 {
+	u64 old = READ_ONCE(pte->val), same = ~hardware_bits(domain);
 	struct dma_pte *small = scratch->shared[0];
-	u64 old = READ_ONCE(pte->val), shared, large;
+	u64 shared, large;
 
 	if (level - 2 >= ARRAY_SIZE(scratch->shared) ||
 	    !scratch->shared[level - 2])
 		return false;
-	shared = virt_to_phys(scratch->shared[level - 2]) | DMA_PTE_READ |
-		 DMA_PTE_WRITE;
+	shared = table_entry(domain, scratch->shared[level - 2]);
 	large = from | (small->val & ~VTD_PAGE_MASK) | DMA_PTE_LARGE_PAGE;
 	do {
-		if (old == shared)
+		if (!((old ^ shared) & same))
 			return true;
-		if (old & DMA_PTE_LARGE_PAGE ? old != large :
+		if (old & DMA_PTE_LARGE_PAGE ? (old ^ large) & same :
 					       !(old & VTD_PAGE_MASK))
 			return false;
-	} while (!try_cmpxchg64(&pte->val, &old, shared));
+		/* In a pointer, hardware ignores the dirty bit */
+	} while (!try_cmpxchg64(&pte->val, &old,
+				shared | (old & dirty_bit(domain))));
 
 	if (!(old & DMA_PTE_LARGE_PAGE))
 		list_add(&virt_to_page(phys_to_virt(old & VTD_PAGE_MASK))->lru,
@@ -224,7 +268,8 @@ static bool share_entries(struct dmar_domain *domain, struct dma_pte *first,
 	*done = 0;
 	/* What follows a 1G entry may be a table of large entries */
 	do {
-		good &= share_entry(pte++, level, from + *done, scratch);
+		good &= share_entry(domain, pte++, level, from + *done,
+				    scratch);
 		*done += size;
 	} while (level == 2 && !IS_ALIGNED((unsigned long)pte, VTD_PAGE_SIZE) &&
 		 end - (iova + *done) >= size);
@@ -239,14 +284,14 @@ static int intel_retarget_replace(struct iommu_domain *domain,
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
 	unsigned long end = iova + size;
-	unsigned long whole = scratch->shared[0] ? end : 0;
+	unsigned long whole = scratch->shared[0] && !scratch->track ? end : 0;
 	struct dma_pte *pte;
 	int level, ret = 0;
 
 	while (iova < end) {
 		size_t done = VTD_PAGE_SIZE;
 
-		pte = find_entry(dmar_domain, iova, whole, &level);
+		pte = find_entry(dmar_domain, iova, whole, NULL, &level);
 		if (!pte) {
 			ret = -EIO;
 		} else if (level > 1 && !is_whole(iova, end, level)) {
@@ -271,6 +316,19 @@ static int intel_retarget_replace(struct iommu_domain *domain,
 		cond_resched();
 	}
 	return ret;
+}
+
+/*
+ * The dirty bits of an emulated IOMMU are not relied on. QEMU's IOMMU caches the
+ * translation of a read and sets no bit for a write through it; and it sets bits by
+ * plain writes, which may bring an entry back that was exchanged meanwhile. Other
+ * hypervisors are not known to be better.
+ */
+static bool intel_retarget_tracks_writes(struct iommu_domain *domain)
+{
+	return dirty_bit(to_dmar_domain(domain)) &&
+	       (!boot_cpu_has(X86_FEATURE_HYPERVISOR) ||
+		dax_retarget_broken(DAX_BREAK_distrust));
 }
 
 static void *alloc_table(struct iommu_domain *domain)
@@ -319,8 +377,7 @@ static void fill_shared(struct dmar_domain *domain, u64 leaf,
 	for (i = 0; i < BIT(VTD_STRIDE_SHIFT); i++) {
 		small[i].val = scratch->phys | attributes;
 		if (large)
-			large[i].val = virt_to_phys(small) | DMA_PTE_READ |
-				       DMA_PTE_WRITE;
+			large[i].val = table_entry(domain, small);
 	}
 	make_visible(domain, small, VTD_PAGE_SIZE);
 	if (large)
@@ -334,6 +391,117 @@ static void free_shared(struct iommu_retarget_scratch *scratch, int i)
 	scratch->shared[i] = NULL;
 }
 
+/* Is one of the entries of a cache line dirty? Most are not. */
+static bool line_is_dirty(const struct dma_pte *pte, u64 dirty)
+{
+	return (READ_ONCE(pte[0].val) | READ_ONCE(pte[1].val) |
+		READ_ONCE(pte[2].val) | READ_ONCE(pte[3].val) |
+		READ_ONCE(pte[4].val) | READ_ONCE(pte[5].val) |
+		READ_ONCE(pte[6].val) | READ_ONCE(pte[7].val)) & dirty;
+}
+
+/*
+ * Both bits that hardware sets: QEMU before 11.1 sets the dirty bit only if the
+ * accessed bit is clear, and hardware sets both at once.
+ */
+static void clear_dirty(struct dmar_domain *domain, struct dma_pte *pte)
+{
+	u64 old = READ_ONCE(pte->val);
+
+	while (!try_cmpxchg64(&pte->val, &old, old & ~hardware_bits(domain)))
+		;
+	make_visible(domain, pte, sizeof(*pte));
+}
+
+/* Find and clear the dirty ones of @nr small entries; their bits go to @pages */
+static unsigned long clear_small(struct dmar_domain *domain,
+				 struct dma_pte *pte, unsigned long nr,
+				 unsigned long *pages, unsigned long bit)
+{
+	const unsigned long line = SMP_CACHE_BYTES / sizeof(*pte);
+	u64 dirty = dirty_bit(domain);
+	unsigned long i, found = 0;
+
+	BUILD_BUG_ON(SMP_CACHE_BYTES / sizeof(*pte) != 8);
+	for (i = 0; i < nr; i++) {
+		if (IS_ALIGNED((unsigned long)&pte[i], SMP_CACHE_BYTES) &&
+		    nr - i >= line && !line_is_dirty(&pte[i], dirty)) {
+			i += line - 1;
+			continue;
+		}
+		if (!(READ_ONCE(pte[i].val) & dirty))
+			continue;
+		clear_dirty(domain, &pte[i]);
+		if (pages)
+			__set_bit(bit + i, pages);
+		found++;
+	}
+	return found;
+}
+
+static unsigned long
+intel_retarget_read_and_clear_dirty(struct iommu_domain *domain,
+				    unsigned long iova, size_t size,
+				    struct iommu_retarget_scratch *scratch,
+				    unsigned long *pages, unsigned long bit)
+{
+	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
+	unsigned long end = iova + size, found = 0, next, nr;
+	struct dma_pte *pte;
+	int level;
+
+	for (; iova < end; iova = next, bit += nr) {
+		pte = find_entry(dmar_domain, iova, 0, scratch, &level);
+		if (!pte)
+			break;
+		next = min(end, ALIGN(iova + 1, leaf_size(max(level, 2))));
+		nr = (next - iova) >> VTD_PAGE_SHIFT;
+		if (level == 1) {
+			found += clear_small(dmar_domain, pte, nr, pages, bit);
+			continue;
+		}
+		if (!(READ_ONCE(pte->val) & dirty_bit(dmar_domain)))
+			continue;
+		/* The device may have written to the rest of a larger entry */
+		if (next - iova == leaf_size(level))
+			clear_dirty(dmar_domain, pte);
+		bitmap_set(pages, bit, nr);
+		found += nr;
+	}
+	return found;
+}
+
+/*
+ * From now on, find out what a device writes: the driver maps entries that are
+ * dirty. The device knows no IOVA of the range yet. Entries of 1 GiB would tell too
+ * little.
+ */
+static void begin_tracking(struct dmar_domain *domain, unsigned long iova,
+			   unsigned long end,
+			   struct iommu_retarget_scratch *scratch)
+{
+	struct dma_pte *pte;
+	unsigned long next;
+	int level;
+
+	for (; iova < end; iova = next) {
+		pte = find_entry(domain, iova, 0, NULL, &level);
+		next = iova;
+		if (!pte)
+			break;
+		if (level > 2 &&
+		    split_leaf(domain, pte, level, &scratch->tables))
+			continue;
+		next = min(end, ALIGN(iova + 1, leaf_size(max(level, 2))));
+		if (level == 1)
+			clear_small(domain, pte,
+				    (next - iova) >> VTD_PAGE_SHIFT, NULL, 0);
+		else
+			clear_dirty(domain, pte);
+		cond_resched();
+	}
+}
+
 static void intel_retarget_settle(struct iommu_domain *domain,
 				  unsigned long iova, size_t size,
 				  struct iommu_retarget_scratch *scratch)
@@ -344,8 +512,10 @@ static void intel_retarget_settle(struct iommu_domain *domain,
 	LIST_HEAD(kept);
 	int level, most = 0;
 
+	if (scratch->track)
+		begin_tracking(dmar_domain, iova, end, scratch);
 	while (iova < end) {
-		pte = find_entry(dmar_domain, iova, 0, &level);
+		pte = find_entry(dmar_domain, iova, 0, NULL, &level);
 		if (!pte)
 			break;
 		if (level > most) {
@@ -375,7 +545,7 @@ static void intel_retarget_settle(struct iommu_domain *domain,
 }
 
 /* The descriptor for a range: the least aligned block of pages that has it */
-static void describe_range(struct cache_tag *tag,
+static void describe_range(struct dmar_domain *domain, struct cache_tag *tag,
 			   const struct iommu_retarget_range *range,
 			   struct qi_desc *desc)
 {
@@ -383,14 +553,24 @@ static void describe_range(struct cache_tag *tag,
 	unsigned int order = fls64((range->start ^ range->last) >>
 				   VTD_PAGE_SHIFT);
 
+	u64 start = range->start;
+	bool all;
+
+	/* What an IOMMU does with a larger block is not defined: all but a flush */
+	all = !cap_pgsel_inv(iommu->cap) ||
+	      order > cap_max_amask_val(iommu->cap);
+	if (!all)
+		start = ALIGN_DOWN(start, VTD_PAGE_SIZE << order);
 	/* Without the hint that only leaves changed: tables may have changed */
-	if (cap_pgsel_inv(iommu->cap) && order <= cap_max_amask_val(iommu->cap))
-		qi_desc_iotlb(iommu, tag->domain_id,
-			      ALIGN_DOWN(range->start, VTD_PAGE_SIZE << order),
-			      order, DMA_TLB_PSI_FLUSH, desc);
-	else
+	if (domain->use_first_level)
+		qi_desc_piotlb(tag->domain_id, tag->pasid, start,
+			       all ? -1UL : BIT(order), false, desc);
+	else if (all)
 		qi_desc_iotlb(iommu, tag->domain_id, 0, 0, DMA_TLB_DSI_FLUSH,
 			      desc);
+	else
+		qi_desc_iotlb(iommu, tag->domain_id, start, order,
+			      DMA_TLB_PSI_FLUSH, desc);
 }
 
 /*
@@ -406,7 +586,7 @@ static int intel_retarget_flush(struct iommu_domain *domain,
 	struct qi_desc desc[IOMMU_RETARGET_RANGES];
 	struct cache_tag *tag;
 	unsigned long flags;
-	unsigned int i, tries = 0;
+	unsigned int i, tries;
 	int err, ret = 0;
 
 	spin_lock_irqsave(&dmar_domain->cache_lock, flags);
@@ -414,8 +594,10 @@ static int intel_retarget_flush(struct iommu_domain *domain,
 		if (tag->type != CACHE_TAG_IOTLB)
 			continue;
 		for (i = 0; i < nr; i++)
-			describe_range(tag, &range[i], &desc[i]);
+			describe_range(dmar_domain, tag, &range[i],
+				       &desc[i]);
 		/* A timeout is of another device's descriptors: ours have none */
+		tries = 0;
 		do {
 			err = qi_submit_sync(tag->iommu, desc, nr, 0);
 		} while (err == -ETIMEDOUT && tries++ < 3);
@@ -426,39 +608,24 @@ static int intel_retarget_flush(struct iommu_domain *domain,
 	return ret;
 }
 
-/* Take the pointer to a shared table that translates @iova out; its level, or 0 */
-static int release_at(struct dmar_domain *domain, unsigned long iova,
-		      struct iommu_retarget_scratch *scratch)
-{
-	struct dma_pte *table = domain->pgd, *pte;
-	int l;
-
-	for (l = agaw_to_level(domain->agaw); l > 1; l--) {
-		pte = &table[pfn_level_offset(iova >> VTD_PAGE_SHIFT, l)];
-		if (!dma_pte_present(pte) || dma_pte_superpage(pte))
-			return 0;
-		table = phys_to_virt(dma_pte_addr(pte));
-		if (l - 2 < ARRAY_SIZE(scratch->shared) &&
-		    table == scratch->shared[l - 2]) {
-			dma_clear_pte(pte);
-			make_visible(domain, pte, sizeof(*pte));
-			return l;
-		}
-	}
-	return 0;
-}
-
 static bool intel_retarget_release(struct iommu_domain *domain,
 				   unsigned long iova, size_t size,
 				   struct iommu_retarget_scratch *scratch)
 {
+	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
 	unsigned long end = iova + size;
+	struct dma_pte *pte;
 	int level;
 
 	if (!scratch->shares)
 		return false;
 	while (iova < end) {
-		level = release_at(to_dmar_domain(domain), iova, scratch);
+		level = 1;
+		pte = find_entry(dmar_domain, iova, 0, scratch, &level);
+		if (pte && level > 1 && !dma_pte_superpage(pte)) {
+			dma_clear_pte(pte);
+			make_visible(dmar_domain, pte, sizeof(*pte));
+		}
 		iova = ALIGN(iova + 1, leaf_size(max(level, 2)));
 		cond_resched();
 	}
@@ -468,9 +635,11 @@ static bool intel_retarget_release(struct iommu_domain *domain,
 
 const struct iommu_retarget_ops intel_retarget_ops = {
 	.refusal	= intel_retarget_refusal,
+	.tracks_writes	= intel_retarget_tracks_writes,
 	.reserve	= intel_retarget_reserve,
 	.settle		= intel_retarget_settle,
 	.replace	= intel_retarget_replace,
 	.flush		= intel_retarget_flush,
 	.release	= intel_retarget_release,
+	.read_and_clear_dirty = intel_retarget_read_and_clear_dirty,
 };

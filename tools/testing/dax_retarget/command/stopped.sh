@@ -14,8 +14,8 @@ refuses_region()	# FILE
 
 verdict_is_stopped()	# NAME PCI-DEVICE
 {
-	same "$1" "[(False, 'stopped')]" \
-		"$("$D" devices --json | json "[(d['retargetable'], d.get('refusal')) for d in data if d['name'] == '$2']")"
+	same "$1" "[(False, 'stopped', False)]" \
+		"$("$D" devices --json | json "[(d['retargetable'], d.get('refusal'), 'tracks_writes' in d) for d in data if d['name'] == '$2']")"
 }
 
 # FAILURE is a file in fail/ of the test switches.
@@ -38,6 +38,9 @@ device_stops()	# FAILURE PCI-DEVICE
 		grep "stopped: device $2 under $DEVICE pin [0-9]* of many_regions\[$holder\], 0+64K of $DIR/file" "$WORK/text"
 	ktap_comment < "$WORK/text"
 	verdict_is_stopped "$1 fails: the list of devices says so" "$2"
+	"$D" devices > "$WORK/table"
+	check "$1 fails: and has no word on what a sync writes back" \
+		grep "^$2 .* -  *[0-9].* no: the device was stopped" "$WORK/table"
 	"$D" doctor "$DEVICE" > "$WORK/doctor" 2>&1
 	same "$1 fails: doctor fails" 1 $?
 	check "and says why" grep "FAIL .*the device was stopped" "$WORK/doctor"
