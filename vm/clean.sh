@@ -7,8 +7,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 lock_cache
 
-rm -rf "$CACHE"/{build,lint,test-modules,stage}{,-*} "$CACHE"/{tools,power-cut,coverage,stock,linux-6.12-stock,bench} \
+rm -rf "$CACHE"/{build,lint,test-modules,stage}{,-*} "$CACHE"/{tools,power-cut,coverage,qemu10,stock,linux-6.12-stock,bench} \
 	"$IMAGES" "$RUNS" "$LOGS" "$ROOTFS" \
-	"$STAMPS"/{kernel-config,kernel-build,tests-build}{,-*} "$STAMPS"/{tools-build,rootfs,stock}
+	"$STAMPS"/{kernel-config,kernel-build,tests-build}{,-*} "$STAMPS"/{tools-build,rootfs,stock,qemu}
 [ ! -d "$TREE" ] || git -C "$TREE" worktree prune
 say "left: $TREE (yours to remove) and the compiler cache ('ccache -C')"

@@ -7,9 +7,15 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+iommu=first
+if [ ! -x "$QEMU10/usr/bin/qemu-system-x86_64" ]; then
+	say "Without QEMU 10 the IOMMU has second-level tables only."
+	iommu=scalable
+fi
+
 demo()	# off|on
 {
-	guarded "$VM/run" --append "dax_retarget=$1" --share "$BENCH" --limit 300 \
+	guarded "$VM/run" --iommu $iommu --append "dax_retarget=$1" --share "$BENCH" --limit 300 \
 		". /run/vm/guest-lib.sh && nics && /share/demo.sh $1"
 }
 

@@ -39,6 +39,17 @@ no_plain_nic()
 	rdma link delete plain && ip link delete plain0
 }
 
+# The dirty bits of QEMU's IOMMU are relied on, which has them with first-level tables
+tracked()	# COMMAND...
+{
+	local switch=/sys/kernel/debug/dax_retarget/break/distrust status=0
+
+	echo 1 > $switch
+	DAX_RETARGET_TRACKS=1 "$@" || status=$?
+	echo 0 > $switch
+	return $status
+}
+
 # Another NVDIMM as one that programs map as a whole, by pages of 2 MiB or others
 devdax()	# [NUMBER [PAGE-SIZE]]
 {

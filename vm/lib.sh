@@ -21,6 +21,7 @@ STAMPS=$CACHE/stamps			# hash of the inputs each step was done for
 IMAGES=$CACHE/images			# what a guest boots, see kernel.sh
 RUNS=$CACHE/runs			# a folder for each vm/run
 ROOTFS=$CACHE/rootfs.squashfs
+QEMU10=$CACHE/qemu10			# unpacked packages, see qemu.sh
 IMAGE=$IMAGES/checkout-$(sha256sum <<<"$TOP" | cut -c1-12)${VARIANT:+-$VARIANT}	# of this checkout
 
 SERIES=$TOP/patches/v6.12
@@ -30,6 +31,13 @@ BENCH=$TOP/tools/testing/dax_retarget	# what guests have at /share
 # the NIC has no DMA of its own.
 declare -A MODES=([on]=dax_retarget=on [off]='' [nonsense]=dax_retarget=nonsense
 	[pt]='dax_retarget=on iommu=pt' [noengine]=dax_retarget=on)
+
+# The kinds of IOMMU, as options of QEMU's intel-iommu: scalable mode with first-level
+# tables, as today's servers have it; scalable mode with second-level tables; and
+# legacy mode
+# shellcheck disable=SC2054 # the commas are QEMU's
+declare -A IOMMUS=([first]=,x-scalable-mode=on,x-flts=on [scalable]=,x-scalable-mode=on
+	[legacy]='')
 
 # A CPU whose machine checks are Intel's, for memory-errors.sh, as arguments of QEMU
 INTEL_CPU='-cpu max,vendor=GenuineIntel,family=6,model=85,stepping=4'

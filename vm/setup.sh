@@ -17,6 +17,9 @@ wanted=7000
 	die "$CACHE: $free MB free, the set-up needs $wanted; make room or set DAX_RETARGET_CACHE"
 
 guarded "$VM/packages.sh"
+if [ "$what" = all ]; then
+	guarded "$VM/qemu.sh"
+fi
 # It mostly waits for downloads, and needs nothing of the kernel.
 rootfs=
 if [ "$what" = all ]; then

@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# QEMU 10, whose VT-d IOMMU has first-level tables. Debian 12 has it in its
+# backports: the packages are unpacked into the cache, beside the QEMU that is
+# installed, and apt's own sources and lists stay as they are.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+packages=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
+
+fetch()
+{
+	local work=$CACHE/qemu.new package mirror apt
+	rm -rf "$work"
+	mkdir -p "$work"/{lists/partial,archives/partial,root}
+	# Where Debian 12 comes from, and the proxy, are the machine's own
+	mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(SITE)' \
+		'Created-By: Packages' | sed -nE 's/^Debian bookworm (.*)/\1/p' | head -n 1)
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} bookworm-backports main" \
+		> "$work/sources.list"
+	apt=(apt-get -q -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+		-o Dir::State::Lists="$work/lists" -o Dir::Cache="$work" -o APT::Sandbox::User=root
+		-o Acquire::Retries=3 -o Acquire::Languages=none)
+	"${apt[@]}" update --error-on=any
+	for package in "${packages[@]}"; do
+		(cd "$work/archives" && "${apt[@]}" download "$package/bookworm-backports")
+	done
+	for package in "$work"/archives/*.deb; do
+		dpkg-deb -x "$package" "$work/root"
+	done
+	"$work/root/usr/bin/qemu-system-x86_64" -device intel-iommu,help | grep x-flts
+	rm -rf "$QEMU10"
+	mv "$work/root" "$QEMU10"
+	rm -rf "$work"
+}
+
+[ -x "$QEMU10/usr/bin/qemu-system-x86_64" ] || rm -f "$STAMPS/qemu"
+(step qemu "$(hash < "$VM/qemu.sh")" fetch) ||
+	say "QEMU 10 cannot be had from bookworm-backports: guests whose IOMMU has first-level
+tables will fail. Guests with --iommu scalable or legacy run with the QEMU that is
+installed. The set-up tries again next time."
