@@ -45,12 +45,15 @@ punch, pinned / unpinned         |           | {punch.pinned}        | {punch.un
 unlink, pinned / unpinned        |           | {unlink.pinned}       | {unlink.unpinned}      | instructions | <= 1.03 | 4k 1.02, 2m 1.03
 truncate / tmpfs under a region  | cached 4k | {truncate.pinned}     | {truncate.tmpfs}       | instructions | <= 0.82 | 0.50
 a further region, a page         | 4k        | ({truncate.5_regions} - {truncate.1_region}) / 4 / pages  | | instructions | <= 21 | 1.0
-a further region, a leaf of 2 MiB | 2m       | ({truncate.5_regions} - {truncate.1_region}) / 4 / leaves | | instructions | <= 100 | 150
+a further region, a leaf of 2 MiB | 2m       | ({truncate.5_regions} - {truncate.1_region}) / 4 / leaves | | instructions | <= 100 | 190
 split of a leaf for one page     | 2m        | ({page.pinned} - {page.unpinned}) - ({second_page.pinned} - {second_page.unpinned}) |              | instructions | <= 3000 | 2500
 punch of one page, pinned - unpinned |            | {second_page.pinned} - {second_page.unpinned} |              | instructions | <= 3000 | 3500
 fsync, read pin / unpinned       |           | {fsync.read_pin}      | {fsync.unpinned}       | instructions | <= 1.05 | 1.01
 fsync, write pin / unpinned      | eadr      | {fsync.write_pin}     | {fsync.unpinned}       | instructions | <= 1.05 | 1.01
 fsync, write pin, a page         | cached    | ({fsync.write_pin} - {fsync.unpinned}) / pages |  | instructions | | 265
+fsync, tracked, nothing written, a page | cached 4k | {fsync.tracked_nothing} / pages |        | instructions | <= 4 | 5
+fsync, tracked, nothing written, a leaf | cached 2m | {fsync.tracked_nothing} / leaves |       | instructions | <= 100 | 450
+fsync, tracked, 64 KiB written, a page | cached 4k | {fsync.tracked_64k} / pages |       | instructions | <= 7.7 | 7.7
 register fsdax, a page           | cached    | {register.fsdax} / pages  |                    | instructions | | 4k 180, 2m 85
 register fsdax / device-dax      | cached    | {register.fsdax}      | {register.devdax}      | instructions | <= 1.02 | 4k 0.35, 2m 0.20
 register fsdax / shmem           | cached    | {register.fsdax}      | {=4k register.shmem}    | instructions |         |

@@ -90,7 +90,7 @@ guest()	# NAME [OPTION...] -- STEP...
 	case " ${other[*]} " in *" --nvdimm "*) ;; *) other+=(--nvdimm 512M --nvdimm 64M) ;; esac
 	[ "$run" != coverage ] || other+=(--dir "$counters/${#names[@]}")
 	[ "$run" != kcsan ] || set -- "$@" kcsan_watched
-	add "$name" "$skip" '' "$VM/run" --share "$BENCH" --append "${MODES[$mode]}$append" \
+	add "$name" "${skip:+$skip|}$untracked" '' "$VM/run" --share "$BENCH" --append "${MODES[$mode]}$append" \
 		"${other[@]}" "$(guest_script "$mode" "$@")"
 }
 

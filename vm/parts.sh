@@ -23,7 +23,7 @@
 #   --needs NAME	of afterwards: a part whose log the command reads
 #   others		of guests: options of vm/run. The limit is 1800 s if none is
 #			given, and without --nvdimm there is a small second one
-# shellcheck shell=bash disable=SC2154,SC2016 # variables of check.sh and of the guest
+# shellcheck shell=bash disable=SC2154,SC2034,SC2016 # variables of check.sh and of the guest
 
 every=check,debug,kcsan,coverage
 
@@ -32,6 +32,8 @@ no_xfs='(donate_extents|move_extents|swap_boot|trim): .* no such operation on xf
 no_ext4='(clone(_range)?_(in|out)|dedupe_(in|out)|exchange_(range|to_eof)|swap_extents|trim|unshare): .* on ext4'
 no_ext2='does not know the operation|(cannot punch|punches no) holes|cannot do it|no MAP_SYNC here'
 no_ext2+='|no unwritten extents here|only XFS and ext4 can be shut down|no aligned run of 2 MiB'
+# Of guests without "tracked" before a step
+untracked='the IOMMU does not tell what the device wrote'
 no_1g='largepage\.1G.* no aligned run of 1024 MiB'
 
 # ext4 says so while its memory is away; a program that sees EIO then is checked.
@@ -61,8 +63,11 @@ guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --li
 	--skip "$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" -- \
 	nics 'spare 1' "$equivalence selftest equivalence.sh"
 
-guest "controls" --nvdimm 512M --nvdimm 512M --limit 3600 --allow "$assertions" -- \
-	nics 'spare 1' 'DAX_RETARGET_UMOUNT=1 selftest controls.sh'
+# Second-level tables as the IOMMUs without scalable mode have them
+guest "legacy mode, controls" --iommu legacy --nvdimm 512M --nvdimm 512M --limit 3600 \
+	--allow "$assertions" --skip "$no_1g" -- \
+	nics 'spare 1' "$may selftests truncate reuse largepage race durability" \
+	'DAX_RETARGET_UMOUNT=1 selftest controls.sh'
 
 guest "the command" --in $every --qemu "$many_devices" -- \
 	nics \
@@ -85,15 +90,18 @@ guest "memory fails by machine checks" --in check,debug,coverage \
 guest "the command's formats" --in check,coverage -- \
 	nics 'command_groups json ynl sanitize valgrind trace doctor stopped'
 
-guest "feature on, XFS" --in $every --append kunit.enable=1 \
+guest "feature on, XFS" --in $every --append kunit.enable=1 --allow "$assertions" \
 	--skip "$no_1g|made without exchange of ranges" -- \
-	kunit nics devdax "$may selftests"
+	kunit nics devdax "$may selftests" "$may tracked selftests durability" \
+	'DAX_RETARGET_DIRTY_BITS=1 selftest controls.sh "first level"' \
+	'selftest controls.sh "flush left out"'
 
-guest "feature on, ext4" --in $every --fs ext4 \
+guest "feature on, ext4, scalable mode" --in $every --fs ext4 --iommu scalable \
+	--allow "$assertions" \
 	--skip "$no_1g|has no reflink|only XFS exchanges" -- \
-	nics devdax "$may selftests"
+	nics devdax "$may selftests" 'selftest controls.sh "flush left out"'
 
-guest "feature on, ext2" --fs ext2 --skip "$no_ext2" -- \
+guest "feature on, ext2, legacy mode" --fs ext2 --iommu legacy --skip "$no_ext2" -- \
 	nics devdax \
 	"$may selftests refusal truncate reuse lifetime readonly umount durability scratch race region"
 

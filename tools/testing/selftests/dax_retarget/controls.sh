@@ -15,7 +15,8 @@
 # log then has warnings of dax_retarget_assert_gone(), dax_retarget_inode() and
 # retarget_region_release(), which are intended. More controls run with
 # DAX_RETARGET_UMOUNT, see run.sh, DAX_RETARGET_SPARE, see filesystems.sh, and
-# DAX_RETARGET_BLOCK and DAX_RETARGET_BLOCK2, see equivalence.sh.
+# DAX_RETARGET_BLOCK and DAX_RETARGET_BLOCK2, see equivalence.sh, and
+# DAX_RETARGET_DIRTY_BITS, where the IOMMU has dirty bits.
 
 cd "$(dirname "$0")" || exit 1
 . ./lib.sh
@@ -70,6 +71,13 @@ control()	# NAME BREAK REASON PROGRAM ARGUMENT...
 	fi
 }
 
+# The same while the dirty bits of an emulated IOMMU are relied on
+tracked_control()	# NAME BREAK REASON PROGRAM ARGUMENT...
+{
+	[ -z "${DAX_RETARGET_DIRTY_BITS-}" ] ||
+		DAX_RETARGET_TRACKS=1 with_broken distrust control "$@"
+}
+
 warned()	# FUNCTION
 {
 	dmesg | grep -q "WARNING.*$1"
@@ -114,6 +122,8 @@ control "entry outlives sharing"		drop_entries 'CLONE DAMAGED' reflink -t entry_
 control "blocks shared: race"		refuse_sharing 'a pinned file shares' reflink -t races_with_registration
 control "no write-back: fsync"		write_back 'NOT WRITTEN BACK' durability -v fsync
 control "no write-back: deregistration"	write_back 'NOT WRITTEN BACK' durability -t by_deregistration
+tracked_control "first level: dirty bit lost"	dirty 'NOT WRITTEN BACK' durability -t only_what_was_written
+tracked_control "first level: no flush once clean"	dirty_flush 'NOT WRITTEN BACK' durability -t only_what_was_written
 control "no write-back: collapse"	write_back 'NOT WRITTEN BACK' durability -v collapse
 control "pins ignored: fsync, no entry"	sync_clean 'NOT WRITTEN BACK' durability -v none_fsync
 control "file system not synced"	sync_super 'NOT WRITTEN BACK' durability -v syncfs_after_unmap

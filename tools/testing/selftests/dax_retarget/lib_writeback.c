@@ -59,6 +59,15 @@ void write_cache_set(int fd, int value)
 }
 
 /*
+ * Does the IOMMU tell which pages the device wrote to? The environment says so where
+ * the kernel relies on an emulated IOMMU, see tracked() in vm/guest-lib.sh
+ */
+bool tracks_writes(void)
+{
+	return getenv("DAX_RETARGET_TRACKS");
+}
+
+/*
  * Sync a file with one dirty page, and see its memory written back. The direct
  * map is the difference between the kernel's address of the page and the
  * physical one.

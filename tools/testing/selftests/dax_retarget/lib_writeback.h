@@ -24,6 +24,7 @@ struct write_backs {
 
 int write_cache_get(int fd);
 void write_cache_set(int fd, int value);
+bool tracks_writes(void);
 const char *write_backs_open(int fd);
 void write_backs_close(void);
 void write_backs_start(struct write_backs *seen);
