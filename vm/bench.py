@@ -65,7 +65,7 @@ register a page of memory, on / off | once   | {register.memory_page} | {off:reg
 register huge pages, on / off    | once      | {register.huge_pages} | {off:register.huge_pages} | instructions | <= 1.002 | 1.03
 deregister memory, on / off      | once      | {deregister.memory}   | {off:deregister.memory} | instructions | <= 1.002 | 1.03
 register beside mmap, 12 threads, on / off | once | {register.threads} | {off:register.threads} | instructions | <= 1.002 | 1.02
-data path, on / off              | once      | {path}                | {off:path}             | instructions | <= 1.00 | 1.15
+data path, on / off              | once      | {path}                | {off:path}             | instructions | <= 1.00 | 1.25
 truncate without pins, on / off  | cached    | {truncate.unpinned}   | {off:truncate.unpinned} | instructions | <= 1.001 | 1.002
 punch without pins, on / off     | cached    | {punch.unpinned}      | {off:punch.unpinned}   | instructions | <= 1.001 | 1.003
 unlink without pins, on / off    | cached    | {unlink.unpinned}     | {off:unlink.unpinned}  | instructions | <= 1.001 | 1.003
@@ -80,9 +80,9 @@ fsync, among pinned files / alone | many     | {many.fsync}          | {alone.fs
 syncfs of another, among pinned files / alone | many | {many.syncfs} | {alone.syncfs}         | instructions | <= 1.05 | 1.05
 kernel memory, region of a page, beyond shmem | cached | {kernel_memory.page.fsdax} - {kernel_memory.page.shmem} | | bytes | <= 6144 | 6144
 kernel memory, region of one extent, beyond device-dax, % | cached | ({kernel_memory.extent.fsdax} - {kernel_memory.extent.devdax}) * 100 / (pages * 4096) | | % | <= 0.25 | 0.40
-truncate beside a region that is made / alone | beside | {beside.make} | {beside.make.alone}   | instructions | <= 1.05 | 1.15
+truncate beside a region that is made / alone | beside | {beside.make} | {beside.make.alone}   | instructions | <= 1.05 |
 truncate beside a region that ends / alone | beside | {beside.end} | {beside.end.alone}        | instructions | <= 1.05 | 1.15
-truncate beside 16 readers of the list / alone | beside | {readers.16} | {readers.none}        | instructions | <= 1.05 | 1.15
+truncate beside 16 readers of the list / alone | beside | {readers.16} | {readers.none}        | instructions | <= 1.05 |
 truncate of a page in many ranges, a range | beside | {ranges.each} |                         | instructions | <= 2000 | 1500
 flushes, truncate                | sizes     | {truncate.flushes}    |                        | flushes      | = 1 | 1
 flushes, punch                   | sizes     | {punch.flushes}       |                        | flushes      | = 1 | 1
