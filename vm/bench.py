@@ -51,9 +51,6 @@ punch of one page, pinned - unpinned |            | {second_page.pinned} - {seco
 fsync, read pin / unpinned       |           | {fsync.read_pin}      | {fsync.unpinned}       | instructions | <= 1.05 | 1.01
 fsync, write pin / unpinned      | eadr      | {fsync.write_pin}     | {fsync.unpinned}       | instructions | <= 1.05 | 1.01
 fsync, write pin, a page         | cached    | ({fsync.write_pin} - {fsync.unpinned}) / pages |  | instructions | | 265
-fsync, tracked, nothing written, a page | cached 4k | {fsync.tracked_nothing} / pages |        | instructions | <= 4 | 5
-fsync, tracked, nothing written, a leaf | cached 2m | {fsync.tracked_nothing} / leaves |       | instructions | <= 100 | 450
-fsync, tracked, 64 KiB written, a page | cached 4k | {fsync.tracked_64k} / pages |       | instructions | <= 7.7 | 7.7
 register fsdax, a page           | cached    | {register.fsdax} / pages  |                    | instructions | | 4k 180, 2m 85
 register fsdax / device-dax      | cached    | {register.fsdax}      | {register.devdax}      | instructions | <= 1.02 | 4k 0.35, 2m 0.20
 register fsdax / shmem           | cached    | {register.fsdax}      | {=4k register.shmem}    | instructions |         |

@@ -30,7 +30,7 @@ Usage: vm/bench.sh [option...]
 USAGE
 }
 
-guests=(xfs ext4 xfs-off ext4-off xfs-stock ext4-stock tracked beside many)
+guests=(xfs ext4 xfs-off ext4-off xfs-stock ext4-stock beside many)
 set=default out=$CACHE/bench only='' report='' format=table
 
 while [ $# -gt 0 ]; do
@@ -147,9 +147,6 @@ if [ -z "$report" ]; then
 			"$cost -x ${one[*]} memory path" \
 			"$cost -x -c c ${measure[*]} blocks sync"
 	done
-	# Dirty bits are relied on where no hypervisor shows
-	guest tracked xfs on '' --memory "$memory" --nvdimm "$nvdimm" \
-		--qemu '-cpu max,-hypervisor' -- nics "$cost -c c ${measure[*]} tracked"
 	guest beside xfs on preempt=full --memory "$memory" -- nics \
 		"$cost -e 4 -c e -n $times -s $((other * mib)) beside ranges" \
 		"$cost -e 4 -c e -n $times readers"

@@ -11,28 +11,29 @@ packages=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
 
 fetch()
 {
-	local work=$CACHE/qemu.new package mirror apt
-	rm -rf "$work"
-	mkdir -p "$work"/{lists/partial,archives/partial,root}
+	local new=$CACHE/qemu.new package mirror apt
+	rm -rf "$new"
+	mkdir -p "$new"/{lists/partial,archives/partial,root}
 	# Where Debian 12 comes from, and the proxy, are the machine's own
 	mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(SITE)' \
 		'Created-By: Packages' | sed -nE 's/^Debian bookworm (.*)/\1/p' | head -n 1)
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} bookworm-backports main" \
-		> "$work/sources.list"
-	apt=(apt-get -q -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
-		-o Dir::State::Lists="$work/lists" -o Dir::Cache="$work" -o APT::Sandbox::User=root
+	[ -n "$mirror" ] || die "apt has no source of Debian 12 (bookworm)"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" \
+		> "$new/sources.list"
+	apt=(apt-get -q -o Dir::Etc::SourceList="$new/sources.list" -o Dir::Etc::SourceParts=/dev/null
+		-o Dir::State::Lists="$new/lists" -o Dir::Cache="$new" -o APT::Sandbox::User=root
 		-o Acquire::Retries=3 -o Acquire::Languages=none)
 	"${apt[@]}" update --error-on=any
 	for package in "${packages[@]}"; do
-		(cd "$work/archives" && "${apt[@]}" download "$package/bookworm-backports")
+		(cd "$new/archives" && "${apt[@]}" download "$package/bookworm-backports")
 	done
-	for package in "$work"/archives/*.deb; do
-		dpkg-deb -x "$package" "$work/root"
+	for package in "$new"/archives/*.deb; do
+		dpkg-deb -x "$package" "$new/root"
 	done
-	"$work/root/usr/bin/qemu-system-x86_64" -device intel-iommu,help | grep x-flts
+	"$new/root/usr/bin/qemu-system-x86_64" -device intel-iommu,help | grep x-flts
 	rm -rf "$QEMU10"
-	mv "$work/root" "$QEMU10"
-	rm -rf "$work"
+	mv "$new/root" "$QEMU10"
+	rm -rf "$new"
 }
 
 [ -x "$QEMU10/usr/bin/qemu-system-x86_64" ] || rm -f "$STAMPS/qemu"

@@ -118,7 +118,7 @@ struct retarget_extent {
  * struct retarget_region - pages that one device reaches
  * @mutex: taken by hooks, for a batch of pages at a time, and by the steps of the
  *         region's life; protects @state, @cached, @extents, @retargeted, their
- *         numbers, @tables of @scratch, and replacing entries in the IOMMU. The
+ *         numbers, what @scratch holds, and replacing entries in the IOMMU. The
  *         task that registers the region sets @page, @retargeted and @device
  *         before a hook can find a page, and @iova before the region is live;
  *         these do not change afterwards.

@@ -264,7 +264,9 @@ static bool share_entries(struct dmar_domain *domain, struct dma_pte *first,
 	bool good = true;
 
 	scratch->shares = true;
-	scratch->leaf_size = max(scratch->leaf_size, size);
+	/* The size of a batch is read without the lock */
+	if (scratch->leaf_size < size)
+		WRITE_ONCE(scratch->leaf_size, size);
 	*done = 0;
 	/* What follows a 1G entry may be a table of large entries */
 	do {
@@ -319,6 +321,9 @@ static int intel_retarget_replace(struct iommu_domain *domain,
 }
 
 /*
+ * Without page walk coherency, the CPU may hold an old copy of an entry in which the
+ * IOMMU has set the bit since.
+ *
  * The dirty bits of an emulated IOMMU are not relied on. QEMU's IOMMU caches the
  * translation of a read and sets no bit for a write through it; and it sets bits by
  * plain writes, which may bring an entry back that was exchanged meanwhile. Other
@@ -326,9 +331,14 @@ static int intel_retarget_replace(struct iommu_domain *domain,
  */
 static bool intel_retarget_tracks_writes(struct iommu_domain *domain)
 {
-	return dirty_bit(to_dmar_domain(domain)) &&
-	       (!boot_cpu_has(X86_FEATURE_HYPERVISOR) ||
-		dax_retarget_broken(DAX_BREAK_distrust));
+	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
+
+	if (!dirty_bit(dmar_domain))
+		return false;
+	/* QEMU tells of no coherency, and has it */
+	return dax_retarget_broken(DAX_BREAK_distrust) ||
+	       (dmar_domain->iommu_coherency &&
+		!boot_cpu_has(X86_FEATURE_HYPERVISOR));
 }
 
 static void *alloc_table(struct iommu_domain *domain)
@@ -401,8 +411,8 @@ static bool line_is_dirty(const struct dma_pte *pte, u64 dirty)
 }
 
 /*
- * Both bits that hardware sets: QEMU before 11.1 sets the dirty bit only if the
- * accessed bit is clear, and hardware sets both at once.
+ * Both bits that hardware sets: QEMU 10.0 sets the dirty bit only if the accessed bit
+ * is clear, and hardware sets both at once.
  */
 static void clear_dirty(struct dmar_domain *domain, struct dma_pte *pte)
 {

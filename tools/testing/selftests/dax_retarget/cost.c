@@ -56,8 +56,6 @@ static const struct group {
 	  "truncate of a file with several regions" },
 	{ "page", cost_page, PER_ENTRY, "punch of one page" },
 	{ "sync", cost_sync, PER_SIZE, "fsync where nothing was written" },
-	{ "tracked", cost_tracked, PER_SIZE,
-	  "fsync where the IOMMU tells what was written" },
 	{ "register", cost_register, PER_SIZE,
 	  "registration of fsdax and device-dax, and its end" },
 	{ "shmem", cost_shmem, PER_SIZE, "the same of memory" },

@@ -50,7 +50,6 @@ void cost_blocks(void);
 void cost_regions(void);
 void cost_page(void);
 void cost_sync(void);
-void cost_tracked(void);
 void cost_register(void);
 void cost_shmem(void);
 void cost_memory(void);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The cost of fsync for a file to which nothing, or little, was written since the last
- * one.
+ * The cost of fsync for a file to which nothing was written since the last one.
  */
 
 #include <stdio.h>
@@ -43,36 +42,4 @@ void cost_sync(void)
 		nic_deregister(mr);
 	}
 	subject_close(&subject);
-}
-
-#define WRITTEN_PAGES	16UL
-
-/*
- * Where the IOMMU tells what a device wrote: a sync after nothing, and one after
- * 64 KiB, of which no page was read before, as QEMU does not notice the write then
- */
-void cost_tracked(void)
-{
-	struct conn *conn = conn_open(nic);
-	uint64_t cost = UINT64_MAX, begin;
-	struct subject subject;
-	struct ibv_mr *mr;
-	unsigned int i;
-
-	subject_open(&subject, "subject", options.size);
-	mr = subject_register(&subject);
-	report("fsync.tracked_nothing", cost_of_fsync(subject.fd),
-	       "instructions");
-	for (i = 0; i < options.times + 2; i++) {
-		if (conn_write_pages(conn, mr, 0, WRITTEN_PAGES, DEVICE))
-			die("the NIC cannot write");
-		begin = instructions();
-		if (fsync(subject.fd))
-			die("cannot sync");
-		cost = least(cost, instructions() - begin);
-	}
-	report("fsync.tracked_64k", cost, "instructions");
-	nic_deregister(mr);
-	subject_close(&subject);
-	conn_close(conn);
 }
