@@ -24,6 +24,18 @@
 
 #include <trace/events/dax_retarget.h>
 
+/* Some pages may have got another mapping since they were replaced */
+static void replace_again(struct retarget_region *region, unsigned long first,
+			  unsigned long last)
+{
+	struct retarget_gather gather;
+
+	retarget_hook_begin(&gather);
+	retarget_region_replace(region, first, last, &gather);
+	retarget_hook_flush(&gather);
+	retarget_hook_end(&gather);
+}
+
 static struct dax_pin_range *first_range(struct dax_hook *hook)
 {
 	return hook->range ?: dax_range_first(hook->file, hook->first,
@@ -61,6 +73,8 @@ static unsigned long take_pages(struct dax_hook *hook,
 		if (gather)
 			found += retarget_region_replace(region, from, to,
 							 gather);
+		if (done && hook->batches != retarget_batches_mapped())
+			replace_again(region, from, to);
 		if (done)
 			retarget_region_write_back(region, from, to, done,
 						   bit + (from - first));
@@ -139,6 +153,7 @@ unsigned long dax_hook_take(struct dax_hook *hook)
 	unsigned long found;
 
 	hook->taken = 0;
+	hook->batches = retarget_batches_mapped();
 	/* A mutex orders this before the marks: see the test below */
 	atomic_inc(hooks);
 	retarget_hook_begin(&gather);

@@ -9,7 +9,7 @@
  *   revoke.c
  *   frames.c, sync.c, bind.c     the mm, file systems, the IOMMU core
  *   hooks.c                      file systems, the mm
- *   register.c, pin.c            consumers
+ *   domain.c, register.c, pin.c  consumers
  *   event.c, table.c, range.c    events, the table of pins, the index
  *   file.c
  *
@@ -263,6 +263,7 @@ struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
 			      unsigned long start, unsigned long nr_pages,
 			      bool writable, const char *consumer);
 int dax_pin_create(struct dax_pin_request *request);
+void dax_pin_put_pgmaps(struct dax_pin *pin);
 int dax_pin_prepare(struct dax_pin *pin);
 
 /* table.c */
@@ -359,6 +360,7 @@ void dax_event_listen(const struct dax_event_listener *listener);
  * @reason: why
  * @place: the file, for the events
  * @taken: gets the number of pages taken back, counted once for each pin
+ * @batches: retarget_batches_mapped() when the hook began
  */
 struct dax_hook {
 	struct dax_pinned_file *file;
@@ -369,6 +371,7 @@ struct dax_hook {
 	enum dax_retarget_reason reason;
 	struct dax_event_place place;
 	unsigned long taken;
+	long batches;
 };
 
 /* hooks.c */

@@ -55,7 +55,8 @@
 /**
  * dax_pin_alloc - allocate a pin
  * @dev: the device that does the DMA
- * @domain: its IOMMU domain
+ * @domain: the domain in which the DMA API maps the region; %NULL if the consumer
+ *          maps it
  * @start: user address of the region, page aligned
  * @nr_pages: pages of the region
  * @writable: may the device write?
@@ -95,20 +96,28 @@ struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
 int dax_pin_create(struct dax_pin_request *request)
 {
 	enum dax_retarget_refusal refusal;
-	struct device *dev = request->dev;
-	struct iommu_domain *domain;
+	struct iommu_domain *domain = NULL;
+	struct device *dev;
 
-	domain = dev ? iommu_get_domain_for_dev(dev) : NULL;
-	refusal = retarget_device_refusal(dev, domain);
+	if (request->domain) {
+		refusal = retarget_domain_refusal(request->domain, &dev);
+	} else {
+		dev = get_device(request->dev);
+		domain = dev ? iommu_get_domain_for_dev(dev) : NULL;
+		refusal = retarget_device_refusal(dev, domain);
+	}
 	if (!refusal && dax_retarget_should_fail())
 		refusal = DAX_RETARGET_REFUSAL_TEST;
-	if (refusal) {
+	if (refusal)
 		trace_dax_pin_refused(dev, refusal);
+	else
+		request->pin = dax_pin_alloc(dev, domain, request->start,
+					     request->nr_pages,
+					     request->writable,
+					     request->consumer);
+	put_device(dev);
+	if (refusal)
 		return -EOPNOTSUPP;
-	}
-	request->pin = dax_pin_alloc(dev, domain, request->start,
-				     request->nr_pages, request->writable,
-				     request->consumer);
 	return request->pin ? 0 : -ENOMEM;
 }
 
@@ -129,14 +138,20 @@ int dax_pin_prepare(struct dax_pin *pin)
 	return pin->id ? 0 : dax_pin_publish(pin);
 }
 
-/*
- * The memory may be removed now: dax_retarget_pagemap() takes its frames back
+/**
+ * dax_pin_put_pgmaps - the memory may be removed again
+ * @pin: a pin whose pages are mapped, or are not going to be
+ *
+ * From now on dax_retarget_pagemap() takes the frames back.
+ *
+ * Context: the task that registers the pin
  */
-static void put_pgmaps(struct dax_pin *pin)
+void dax_pin_put_pgmaps(struct dax_pin *pin)
 {
 	struct dax_pin_range *range;
 
-	for (range = pin->newest; range; range = range->older) {
+	/* Older ranges have none if this one has none */
+	for (range = pin->newest; range && range->pgmap; range = range->older) {
 		put_dev_pagemap(range->pgmap);
 		range->pgmap = NULL;
 	}
@@ -223,7 +238,7 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 	dax_retarget_hold(DAX_WINDOW_registered);
 	ret = retarget_region_map(&pin->region, sgt, attrs);
 	if (!ret)
-		put_pgmaps(pin);
+		dax_pin_put_pgmaps(pin);
 	return ret;
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_map_sgtable, DAX_RETARGET);
@@ -248,7 +263,7 @@ static void detach(struct dax_pin *pin)
 
 static void leave_index(struct dax_pin *pin)
 {
-	put_pgmaps(pin);
+	dax_pin_put_pgmaps(pin);
 	while (pin->newest) {
 		dax_pin_remove_range(pin);
 		cond_resched();

@@ -21,12 +21,14 @@
 #include "internal.h"
 
 #define NR	64UL	/* pages of a pin */
+#define IOVA	0x40000000UL
 #define DOMAINS	(RETARGET_DOMAINS + 1)
 
 /* What the device of a domain reaches, and the number of flushes */
 struct fake_domain {
 	struct iommu_domain domain;
 	struct kunit *test;
+	struct device *dev;
 	phys_addr_t iova;
 	phys_addr_t table[NR];
 	unsigned int flushes;
@@ -39,6 +41,8 @@ struct fake_domain {
 	bool no_memory;
 	bool broken;		/* no entry can be replaced */
 	bool unconfirmed;	/* no flush is confirmed */
+	long maps_left;		/* calls until mapping a page fails; 0: never */
+	void (*on_flush)(struct kunit *test);
 };
 
 static struct fake_domain *to_fake(struct iommu_domain *domain)
@@ -50,6 +54,17 @@ static enum dax_retarget_refusal fake_refusal(struct iommu_domain *domain,
 					      struct device *dev)
 {
 	return DAX_RETARGET_REFUSAL_NONE;
+}
+
+static void fake_claim(struct iommu_domain *domain)
+{
+}
+
+static void fake_for_each_device(struct iommu_domain *domain,
+				 void (*fn)(struct device *dev, void *arg),
+				 void *arg)
+{
+	fn(to_fake(domain)->dev, arg);
 }
 
 static int fake_reserve(struct iommu_domain *domain, size_t size,
@@ -100,6 +115,8 @@ static int fake_flush(struct iommu_domain *domain,
 		fake->flush_last = max(fake->flush_last, range[i].last);
 	}
 	fake->stale = false;
+	if (fake->on_flush)
+		fake->on_flush(fake->test);
 	return fake->unconfirmed ? -EIO : 0;
 }
 
@@ -111,6 +128,8 @@ static bool fake_release(struct iommu_domain *domain, unsigned long iova,
 
 static const struct iommu_retarget_ops fake_retarget_ops = {
 	.refusal	= fake_refusal,
+	.claim		= fake_claim,
+	.for_each_device = fake_for_each_device,
 	.reserve	= fake_reserve,
 	.settle		= fake_settle,
 	.replace	= fake_replace,
@@ -118,7 +137,58 @@ static const struct iommu_retarget_ops fake_retarget_ops = {
 	.release	= fake_release,
 };
 
+static phys_addr_t *fake_entry(struct iommu_domain *domain, unsigned long iova)
+{
+	struct fake_domain *fake = to_fake(domain);
+
+	KUNIT_ASSERT_GE(fake->test, iova, fake->iova);
+	KUNIT_ASSERT_LT(fake->test, iova, fake->iova + (NR << PAGE_SHIFT));
+	return &fake->table[(iova - fake->iova) >> PAGE_SHIFT];
+}
+
+static int fake_map_pages(struct iommu_domain *domain, unsigned long iova,
+			  phys_addr_t paddr, size_t pgsize, size_t pgcount,
+			  int prot, gfp_t gfp, size_t *mapped)
+{
+	struct fake_domain *fake = to_fake(domain);
+
+	for (; pgcount; pgcount--) {
+		if (fake->maps_left && !--fake->maps_left)
+			return -ENOMEM;
+		KUNIT_EXPECT_EQ(fake->test, 0, *fake_entry(domain, iova));
+		*fake_entry(domain, iova) = paddr;
+		iova += pgsize;
+		paddr += pgsize;
+		*mapped += pgsize;
+	}
+	return 0;
+}
+
+static size_t fake_unmap_pages(struct iommu_domain *domain, unsigned long iova,
+			       size_t pgsize, size_t pgcount,
+			       struct iommu_iotlb_gather *gather)
+{
+	size_t i;
+
+	for (i = 0; i < pgcount; i++) {
+		KUNIT_EXPECT_NE(to_fake(domain)->test, 0,
+				*fake_entry(domain, iova));
+		*fake_entry(domain, iova) = 0;
+		iova += pgsize;
+	}
+	return pgcount * pgsize;
+}
+
+static phys_addr_t fake_iova_to_phys(struct iommu_domain *domain,
+				     dma_addr_t iova)
+{
+	return *fake_entry(domain, iova);
+}
+
 static const struct iommu_domain_ops fake_ops = {
+	.map_pages	= fake_map_pages,
+	.unmap_pages	= fake_unmap_pages,
+	.iova_to_phys	= fake_iova_to_phys,
 	.retarget	= &fake_retarget_ops,
 };
 
@@ -173,7 +243,11 @@ static int bench_init(struct kunit *test)
 
 	for (i = 0; i < DOMAINS; i++) {
 		bench->domain[i].test = test;
+		bench->domain[i].dev = bench->dev;
 		bench->domain[i].domain.ops = &fake_ops;
+		bench->domain[i].domain.type = IOMMU_DOMAIN_UNMANAGED;
+		bench->domain[i].domain.pgsize_bitmap = PAGE_SIZE;
+		bench->domain[i].iova = IOVA;
 	}
 	return 0;
 }
@@ -990,7 +1064,7 @@ static void device_goes_first(struct kunit *test)
 	flushes = region.fake->flushes;
 	KUNIT_EXPECT_EQ(test, RETARGET_DETACHED, region.pin->region.state);
 	KUNIT_EXPECT_EQ(test, RETARGET_REGISTERING, begun.pin->region.state);
-	region.pin->region.domain = NULL;
+	region.pin->region.dma.domain = NULL;
 	KUNIT_EXPECT_EQ(test, 8 + 8, truncate(bench, 0, 7));
 	KUNIT_EXPECT_EQ(test, 8, region.pin->region.nr_retargeted);
 	KUNIT_EXPECT_EQ(test, flushes, region.fake->flushes);
@@ -1013,6 +1087,198 @@ static void bad_inode_goes(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, mapping_dax_pinned(file_of(bench)));
 	region_end(&region);
 	memset(&bench->inode, 0, sizeof(bench->inode));
+}
+
+/*
+ * The other tests have a region that the DMA API maps. Here are domains that a consumer
+ * maps pages into by itself.
+ */
+
+static void domain_region(struct bench *bench, struct region *region)
+{
+	region->fake = &bench->domain[0];
+	region->pin = dax_pin_alloc(bench->dev, NULL, 0, NR, false, "kunit");
+	KUNIT_ASSERT_NOT_NULL(bench->test, region->pin);
+	KUNIT_ASSERT_EQ(bench->test, 0, dax_pin_prepare(region->pin));
+	region_add(bench, region, 0, NR, 0);
+}
+
+static int domain_map(struct bench *bench, struct region *region,
+		      unsigned int domain, unsigned long first, unsigned long nr)
+{
+	return retarget_region_map_domain(&region->pin->region,
+					  &bench->domain[domain].domain,
+					  IOVA + (first << PAGE_SHIFT), first,
+					  nr, IOMMU_READ);
+}
+
+static void domain_unmap(struct bench *bench, struct region *region,
+			 unsigned int domain, unsigned long first,
+			 unsigned long nr)
+{
+	dax_pin_unmap_domain(region->pin, &bench->domain[domain].domain,
+			     IOVA + (first << PAGE_SHIFT), nr);
+}
+
+static void domain_end(struct region *region)
+{
+	dax_pin_end(region->pin);
+	dax_pin_put(region->pin);
+}
+
+/* In @domain, pages [@first, @last] lead to scratch, and all others to the file */
+static void expect_domain(struct bench *bench, struct region *region,
+			  unsigned int domain, unsigned long first,
+			  unsigned long last)
+{
+	struct region view = {
+		.pin = region->pin,
+		.fake = &bench->domain[domain],
+	};
+
+	expect_lost(bench, &view, first, last);
+}
+
+static void expect_unmapped(struct bench *bench, unsigned int domain)
+{
+	unsigned long i;
+
+	for (i = 0; i < NR; i++)
+		KUNIT_EXPECT_EQ_MSG(bench->test, 0,
+				    bench->domain[domain].table[i], "page %lu",
+				    i);
+}
+
+/* Part by part: a hook finds what is mapped, and marks the rest */
+static void domain_part_by_part(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region;
+
+	domain_region(bench, &region);
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 0, 0, 16));
+	KUNIT_EXPECT_EQ(test, 16, truncate(bench, 8, 23));
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 0, 16, NR - 16));
+	expect_domain(bench, &region, 0, 8, 23);
+	KUNIT_EXPECT_EQ(test, NR - 24, truncate(bench, 24, ULONG_MAX));
+	expect_domain(bench, &region, 0, 8, NR - 1);
+	domain_end(&region);
+	expect_unmapped(bench, 0);
+}
+
+/* One that comes later has what the pin has then */
+static void domain_comes_later(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region;
+
+	domain_region(bench, &region);
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 0, 0, NR));
+	truncate(bench, 8, 15);
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 1, 0, NR));
+	expect_domain(bench, &region, 1, 8, 15);
+	KUNIT_EXPECT_EQ(test, 8, move(bench, 16, 23));
+	expect_domain(bench, &region, 0, 8, 23);
+	expect_domain(bench, &region, 1, 8, 23);
+	domain_end(&region);
+	expect_unmapped(bench, 0);
+	expect_unmapped(bench, 1);
+}
+
+static struct region *comes_meanwhile;
+
+static void map_meanwhile(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	bench->domain[0].on_flush = NULL;
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, comes_meanwhile, 1, 0, NR));
+}
+
+/* A hook that writes back lets the mutex go: the page is not marked yet */
+static void domain_comes_within_a_hook(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region;
+
+	domain_region(bench, &region);
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 0, 0, NR));
+	comes_meanwhile = &region;
+	bench->domain[0].on_flush = map_meanwhile;
+	KUNIT_EXPECT_EQ(test, 8, move(bench, 8, 15));
+	expect_domain(bench, &region, 0, 8, 15);
+	expect_domain(bench, &region, 1, 8, 15);
+	domain_end(&region);
+}
+
+/* The other keeps the pages, and no hook looks at the one that is gone */
+static void domain_goes(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region;
+
+	domain_region(bench, &region);
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 0, 0, NR));
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 1, 0, NR));
+	truncate(bench, 0, 7);
+	domain_unmap(bench, &region, 0, 0, NR);
+	expect_unmapped(bench, 0);
+	expect_domain(bench, &region, 1, 0, 7);
+	KUNIT_EXPECT_EQ(test, 8, truncate(bench, 8, 15));
+	expect_unmapped(bench, 0);
+	expect_domain(bench, &region, 1, 0, 15);
+
+	/* Without any, the pages are the pin's until it ends */
+	domain_unmap(bench, &region, 1, 0, NR);
+	expect_unmapped(bench, 1);
+	KUNIT_EXPECT_TRUE(test, reaches(bench, 16));
+	KUNIT_EXPECT_EQ(test, 8, truncate(bench, 16, 23));
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 2, 0, NR));
+	expect_domain(bench, &region, 2, 0, 23);
+	domain_end(&region);
+}
+
+/* Two mappings side by side stay two, and go one by one */
+static void domain_has_two_mappings(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	phys_addr_t *table = bench->domain[0].table;
+	struct region region;
+
+	domain_region(bench, &region);
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 0, 0, NR / 2));
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 0, NR / 2, NR / 2));
+	domain_unmap(bench, &region, 0, NR / 2, NR / 2);
+	KUNIT_EXPECT_NE(test, 0, table[NR / 2 - 1]);
+	KUNIT_EXPECT_EQ(test, 0, table[NR / 2]);
+	KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 0, NR / 2, NR / 2));
+	domain_unmap(bench, &region, 0, 0, NR / 2);
+	KUNIT_EXPECT_EQ(test, 0, table[NR / 2 - 1]);
+	KUNIT_EXPECT_NE(test, 0, table[NR / 2]);
+	domain_end(&region);
+	expect_unmapped(bench, 0);
+}
+
+/* What was mapped when it failed is unmapped */
+static void domain_cannot_be_mapped(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	struct region region;
+	long left;
+
+	for (left = 1; left <= NR; left++) {
+		domain_region(bench, &region);
+		KUNIT_ASSERT_EQ(test, 0, domain_map(bench, &region, 1, 0, NR));
+		truncate(bench, 8, 15);
+		bench->domain[0].maps_left = left;
+		KUNIT_EXPECT_EQ(test, -ENOMEM,
+				domain_map(bench, &region, 0, 0, NR));
+		domain_unmap(bench, &region, 0, 0, NR);
+		expect_unmapped(bench, 0);
+		expect_domain(bench, &region, 1, 8, 15);
+		domain_end(&region);
+	}
+	bench->domain[0].maps_left = 0;
 }
 
 static struct kunit_case cases[] = {
@@ -1045,6 +1311,12 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(inode_goes_first),
 	KUNIT_CASE(device_goes_first),
 	KUNIT_CASE(bad_inode_goes),
+	KUNIT_CASE(domain_part_by_part),
+	KUNIT_CASE(domain_comes_later),
+	KUNIT_CASE(domain_comes_within_a_hook),
+	KUNIT_CASE(domain_goes),
+	KUNIT_CASE(domain_has_two_mappings),
+	KUNIT_CASE(domain_cannot_be_mapped),
 	{}
 };
 

@@ -58,7 +58,8 @@ static bool vma_permits(struct vm_area_struct *vma, unsigned int gup_flags)
 
 	return vma->vm_flags & (write ? VM_WRITE : VM_READ) &&
 	       !(vma->vm_flags & (VM_IO | VM_PFNMAP | VM_SHADOW_STACK)) &&
-	       arch_vma_access_permitted(vma, write, false, false);
+	       arch_vma_access_permitted(vma, write, false,
+					 vma->vm_mm != current->mm);
 }
 
 static bool is_alive(struct dax_device *dax_dev)
@@ -158,7 +159,7 @@ static long note_frames(struct dax_pin *pin, struct dax_pin_range *range,
 		return -EFAULT;
 	retarget_region_add_frames(&pin->region, index, pfn, nr,
 				   dax_write_cache_enabled(dax_dev));
-	for (i = 0; i < nr; i++)
+	for (i = 0; pages && i < nr; i++)
 		pages[i] = pfn_to_page(pfn + i);
 	return nr;
 }
@@ -205,7 +206,7 @@ static long pin_present(struct dax_pin *pin, struct address_space *mapping,
 		do {
 			ret = note_frames(pin, range, dax_dev, mapping,
 					  pgoff + done, index + done, nr - done,
-					  pages + done);
+					  pages ? pages + done : NULL);
 			done += max(ret, 0);
 		} while (ret > 0 && done < nr);
 		dax_pin_trim_range(pin, nr - done);
@@ -227,7 +228,8 @@ static long fault_in(struct vm_area_struct *vma, unsigned long addr,
 		gup_flags |= FOLL_WRITE;
 	if (dax_retarget_should_fail())
 		return -EFAULT;
-	return get_user_pages(addr, nr, gup_flags & ~FOLL_LONGTERM, NULL) ?:
+	return get_user_pages_remote(vma->vm_mm, addr, nr,
+				     gup_flags & ~FOLL_LONGTERM, NULL, NULL) ?:
 	       -EFAULT;
 }
 
@@ -286,7 +288,7 @@ static long pin_next(struct dax_pin_request *request, unsigned long start,
 		     unsigned long nr_pages, unsigned int gup_flags,
 		     struct page **pages)
 {
-	struct mm_struct *mm = current->mm;
+	struct mm_struct *mm = request->mm ?: current->mm;
 	struct vm_area_struct *vma;
 	long ret = -EOPNOTSUPP;
 	unsigned long addr;
@@ -317,6 +319,31 @@ out:
 	mmap_read_unlock(mm);
 	return ret;
 }
+
+/**
+ * dax_pin_file_pages - register pages of a DAX file with the pin of a region
+ * @request: the region; gets a pin with its first page of a DAX file
+ * @start: user address of the next page of the region
+ * @nr_pages: number of pages wanted, within the region
+ * @gup_flags: %FOLL_WRITE if the device may write, or 0
+ *
+ * For consumers that find out by themselves that the page is of a DAX file: pinning it
+ * failed with -EOPNOTSUPP. The pages have no reference to drop. The caller passes the
+ * pages of the region in order, each page once.
+ *
+ * Context: process context. May sleep.
+ * Return: number of pages; -EOPNOTSUPP if the page is of other memory, the file
+ *	   cannot be retargeted, or a device does not qualify; or another error
+ */
+long dax_pin_file_pages(struct dax_pin_request *request, unsigned long start,
+			unsigned long nr_pages, unsigned int gup_flags)
+{
+	/* The bitmap of pages taken back counts in int */
+	if (!dax_retarget_enabled() || request->nr_pages > INT_MAX)
+		return -EOPNOTSUPP;
+	return pin_next(request, start, nr_pages, gup_flags, NULL);
+}
+EXPORT_SYMBOL_NS_GPL(dax_pin_file_pages, DAX_RETARGET);
 
 /**
  * dax_pin_user_pages - pin pages of a region, or register them with its pin

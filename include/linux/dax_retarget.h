@@ -23,13 +23,17 @@ struct dax_pin;
 struct dev_pagemap;
 struct device;
 struct inode;
+struct iommu_domain;
 struct page;
 struct sg_table;
 struct super_block;
 
 /**
  * struct dax_pin_request - a region of memory that is being registered
- * @dev: the device that does the DMA; %NULL if the CPU moves the data
+ * @dev: the device that does the DMA, for which the DMA API maps the region; %NULL if
+ *       the CPU moves the data
+ * @domain: a domain that the consumer maps the region into, in place of @dev; or %NULL
+ * @mm: whose memory it is, with a reference to its users; %NULL for the current task's
  * @start: user address of the region, page aligned
  * @nr_pages: pages of the region
  * @writable: may the device write?
@@ -41,6 +45,8 @@ struct super_block;
  */
 struct dax_pin_request {
 	struct device *dev;
+	struct iommu_domain *domain;
+	struct mm_struct *mm;
 	unsigned long start;
 	unsigned long nr_pages;
 	bool writable;
@@ -76,6 +82,17 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 			unsigned long attrs);
 void dax_pin_end(struct dax_pin *pin);
 void dax_pin_put(struct dax_pin *pin);
+
+/* For consumers that map into domains of their own */
+long dax_pin_file_pages(struct dax_pin_request *request, unsigned long start,
+			unsigned long nr_pages, unsigned int gup_flags);
+int dax_pin_map_domain(struct dax_pin *pin, struct iommu_domain *domain,
+		       dma_addr_t iova, unsigned long first, unsigned long nr,
+		       int prot);
+void dax_pin_unmap_domain(struct dax_pin *pin, struct iommu_domain *domain,
+			  dma_addr_t iova, unsigned long nr);
+unsigned long dax_pin_run(struct dax_pin *pin, unsigned long index,
+			  unsigned long nr, bool *owned);
 
 /* For file systems and the mm; callers test mapping_dax_pinned() first */
 void dax_retarget_range(struct address_space *mapping, loff_t lstart,
@@ -142,6 +159,36 @@ static inline void dax_pin_end(struct dax_pin *pin)
 
 static inline void dax_pin_put(struct dax_pin *pin)
 {
+}
+
+static inline long dax_pin_file_pages(struct dax_pin_request *request,
+				      unsigned long start,
+				      unsigned long nr_pages,
+				      unsigned int gup_flags)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int dax_pin_map_domain(struct dax_pin *pin,
+				     struct iommu_domain *domain,
+				     dma_addr_t iova, unsigned long first,
+				     unsigned long nr, int prot)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void dax_pin_unmap_domain(struct dax_pin *pin,
+					struct iommu_domain *domain,
+					dma_addr_t iova, unsigned long nr)
+{
+}
+
+static inline unsigned long dax_pin_run(struct dax_pin *pin,
+					unsigned long index, unsigned long nr,
+					bool *owned)
+{
+	*owned = false;
+	return nr;
 }
 
 static inline void dax_retarget_range(struct address_space *mapping,

@@ -16,6 +16,7 @@
 #define _LINUX_IOMMU_RETARGET_H
 
 #include <linux/atomic.h>
+#include <linux/device.h>
 #include <linux/dma-direction.h>
 #include <linux/iommu.h>
 #include <linux/list.h>
@@ -27,7 +28,6 @@
 #include <linux/types.h>
 #include <uapi/linux/dax_retarget_netlink.h>
 
-struct device;
 struct page;
 struct sg_table;
 
@@ -115,29 +115,51 @@ struct retarget_extent {
 };
 
 /**
- * struct retarget_region - pages that one device reaches
+ * struct retarget_mapping - where the devices of an IOMMU domain find pages of a region
+ * @link: in @mappings of the region
+ * @domain: the IOMMU domain, which stays while the mapping is in the list
+ * @iova: IOVA of page @first
+ * @first: index of the first page
+ * @end: index behind the last page that is mapped; grows while a mapping is made
+ * @scratch: the region's scratch page, and the page tables that replacing entries takes
+ */
+struct retarget_mapping {
+	struct list_head link;
+	struct iommu_domain *domain;
+	dma_addr_t iova;
+	unsigned long first;
+	unsigned long end;
+	struct iommu_retarget_scratch scratch;
+};
+
+/**
+ * struct retarget_region - pages that devices reach
  * @mutex: taken by hooks, for a batch of pages at a time, and by the steps of the
  *         region's life; protects @state, @cached, @extents, @retargeted, their
- *         numbers, what @scratch holds, and replacing entries in the IOMMU. The
- *         task that registers the region sets @page, @retargeted and @device
+ *         numbers, @mappings, what these hold, and replacing entries in the IOMMU.
+ *         The task that registers the region sets @page, @retargeted and @device
  *         before a hook can find a page, and @iova before the region is live;
  *         these do not change afterwards.
  * @state: phase
  * @writable: may the device write?
  * @cached: do CPU caches hold back what the device writes from the medium?
- * @dev: the device, with a reference
- * @domain: the IOMMU domain of @dev; there while a driver is bound to @dev, hence
- *          while the region is live
+ * @dev: the device, with a reference; of several, one; %NULL if the region was mapped
+ *       into a domain without devices first
  * @nr_pages: pages of the whole region
  * @page: zeroed page, of this region only, that replaces pages taken back
- * @scratch: @page, and the page tables that replacing entries takes
+ * @mappings: where devices find the pages
+ * @dma: the mapping of a region that the DMA API maps, as a whole. Its domain is
+ *       there while a driver is bound to @dev, hence while the region is live.
+ * @leaf_size: bytes that the largest entry of a mapping translates; 0 as long as
+ *             nothing is mapped. Read without the mutex.
  * @retargeted: a bit for each page of the region that was taken back. A bitmap
  *              and not a set of intervals, since a hook cannot allocate.
  * @extents: frames, in order of index
  * @nr_extents: used elements of @extents
  * @max_extents: allocated elements of @extents
- * @iova: IOVA of page 0, when live
- * @sgt: mapped scatterlist; the task that unmaps it takes it out under @mutex
+ * @iova: IOVA of page 0 in the first mapping, when live
+ * @sgt: scatterlist mapped by the DMA API; the task that unmaps it takes it out
+ *       under @mutex
  * @dir: direction @sgt is mapped for
  * @attrs: DMA attributes @sgt is mapped with
  * @nr_pinned: pages in @extents
@@ -146,7 +168,7 @@ struct retarget_extent {
  * @first_retargeted: see there
  * @last_retargeted: see there
  * @device: what is known of @dev; %NULL before the first page
- * @link: in @regions of @device, while the region is mapped
+ * @link: in @regions of @device, while the DMA API maps the region
  */
 struct retarget_region {
 	struct mutex mutex;	/* taken last, see fs/dax/internal.h */
@@ -154,10 +176,11 @@ struct retarget_region {
 	bool writable;
 	bool cached;
 	struct device *dev;
-	struct iommu_domain *domain;
 	unsigned long nr_pages;
 	struct page *page;
-	struct iommu_retarget_scratch scratch;
+	struct list_head mappings;
+	struct retarget_mapping dma;
+	size_t leaf_size;
 	unsigned long *retargeted;
 	struct retarget_extent *extents;
 	unsigned long nr_extents;
@@ -208,16 +231,35 @@ do {						\
 	fs_reclaim_release(GFP_KERNEL);		\
 } while (0)
 
+/* The name of the device that administrators know the region by */
+static inline const char *
+retarget_region_name(const struct retarget_region *region)
+{
+	return region->dev ? dev_name(region->dev) : "none";
+}
+
+/* The IOVA of page @index */
+static inline dma_addr_t
+retarget_mapping_iova(const struct retarget_mapping *mapping,
+		      unsigned long index)
+{
+	return mapping->iova +
+	       ((dma_addr_t)(index - mapping->first) << PAGE_SHIFT);
+}
+
 /* Has the region entries that lead to more than a page? */
 static inline bool
 retarget_region_has_large(const struct retarget_region *region)
 {
-	return READ_ONCE(region->scratch.leaf_size) > PAGE_SIZE;
+	return READ_ONCE(region->leaf_size) > PAGE_SIZE;
 }
 
 /* device.c */
 enum dax_retarget_refusal retarget_device_refusal(struct device *dev,
 						  struct iommu_domain *domain);
+enum dax_retarget_refusal retarget_domain_refusal(struct iommu_domain *domain,
+						  struct device **dev);
+struct retarget_device *retarget_device_find(const char *name);
 struct retarget_device *retarget_device_get(const char *name);
 struct retarget_device *retarget_device_next(struct retarget_device *device);
 void retarget_device_bound(struct device *dev);
@@ -227,7 +269,7 @@ bool retarget_device_describe(struct retarget_device *device, char *driver,
 			      const char **domain_type, bool *tracks_writes);
 
 /* stop.c */
-void retarget_region_stop(struct retarget_region *region, const char *why);
+void retarget_domain_stop(struct iommu_domain *domain, const char *why);
 static inline bool retarget_region_stopped(const struct retarget_region *region)
 {
 	return READ_ONCE(region->device->stopped);
@@ -283,6 +325,18 @@ retarget_extent_clip(const struct retarget_extent *extent, unsigned long *first,
 	return extent->pfn + (*first - extent->first);
 }
 
+/* mapping.c; within drivers/iommu/dax_retarget/ only */
+void retarget_mapping_init(struct retarget_mapping *mapping,
+			   struct iommu_domain *domain);
+void retarget_mapping_set_up(struct retarget_region *region,
+			     struct retarget_mapping *mapping);
+bool retarget_mapping_clip(const struct retarget_mapping *mapping,
+			   unsigned long *first, unsigned long *last);
+void retarget_mapping_flush(struct retarget_region *region,
+			    struct retarget_mapping *mapping);
+void retarget_mapping_release(struct retarget_region *region,
+			      struct retarget_mapping *mapping);
+
 /* map.c */
 void retarget_limit_batch(struct device *dev, unsigned long index,
 			  unsigned long *nr_pages, unsigned int *max_segment);
@@ -294,6 +348,16 @@ void retarget_region_unmap(struct retarget_region *region);
 /* For device.c only: the device's rwsem is held */
 void retarget_region_detach_locked(struct retarget_region *region);
 void retarget_region_unmap_locked(struct retarget_region *region);
+
+/* domain.c */
+int retarget_region_map_domain(struct retarget_region *region,
+			       struct iommu_domain *domain, dma_addr_t iova,
+			       unsigned long first, unsigned long nr, int prot);
+void retarget_region_unmap_domain(struct retarget_region *region,
+				  struct iommu_domain *domain, dma_addr_t iova,
+				  unsigned long nr);
+void retarget_region_unmap_domains(struct retarget_region *region);
+long retarget_batches_mapped(void);
 
 /* replace.c */
 void retarget_hook_begin(struct retarget_gather *gather);
@@ -315,14 +379,18 @@ bool retarget_region_find_frame(struct retarget_region *region,
 				unsigned long pfn, unsigned long nr,
 				unsigned long *first, unsigned long *last);
 
-/* For map.c only */
+/* Within drivers/iommu/dax_retarget/ only */
+void retarget_gather_all(struct retarget_gather *gather,
+			 struct retarget_region *region, unsigned long first,
+			 unsigned long last);
+void retarget_mapping_replace(struct retarget_region *region,
+			      struct retarget_mapping *mapping,
+			      unsigned long first, unsigned long last,
+			      struct retarget_gather *gather);
 unsigned long retarget_region_apply_marks(struct retarget_region *region,
 					  unsigned long first,
 					  unsigned long last,
 					  struct retarget_gather *gather);
-void retarget_gather_add(struct retarget_gather *gather,
-			 struct retarget_region *region, unsigned long first,
-			 unsigned long last);
 
 /* write_back.c */
 unsigned long retarget_region_write_back(struct retarget_region *region,

@@ -22,7 +22,14 @@
 
 static struct retarget_device *devices;
 
-static struct retarget_device *find(const char *name)
+/**
+ * retarget_device_find - find a device by name
+ * @name: of the device
+ *
+ * Context: any
+ * Return: the device, which stays, or %NULL
+ */
+struct retarget_device *retarget_device_find(const char *name)
 {
 	struct retarget_device *device = NULL;
 
@@ -30,6 +37,116 @@ static struct retarget_device *find(const char *name)
 		if (!strcmp(device->name, name))
 			break;
 	return device;
+}
+
+/* Why can a domain not be used for a device, whoever maps pages into the domain? */
+static enum dax_retarget_refusal domain_refusal(struct iommu_domain *domain,
+						struct device *dev)
+{
+	enum dax_retarget_refusal refusal;
+	struct retarget_device *device;
+
+	if (!domain->ops->retarget)
+		return DAX_RETARGET_REFUSAL_NO_REPLACE;
+	refusal = domain->ops->retarget->refusal(domain, dev);
+	if (refusal)
+		return refusal;
+	if (!dev_is_dma_coherent(dev))
+		return DAX_RETARGET_REFUSAL_NOT_COHERENT;
+	if (is_kdump_kernel())
+		return DAX_RETARGET_REFUSAL_CRASH_KERNEL;
+	device = retarget_device_find(dev_name(dev));
+	if (device && READ_ONCE(device->stopped))
+		return DAX_RETARGET_REFUSAL_STOPPED;
+	return DAX_RETARGET_REFUSAL_NONE;
+}
+
+struct domain_answer {
+	struct iommu_domain *domain;
+	enum dax_retarget_refusal refusal;
+	struct device *dev;
+};
+
+static const char *domain_type(struct iommu_domain *domain)
+{
+	if (!domain)
+		return "none";
+	switch (domain->type) {
+	case IOMMU_DOMAIN_BLOCKED:
+		return "blocked";
+	case IOMMU_DOMAIN_IDENTITY:
+		return "identity";
+	case IOMMU_DOMAIN_UNMANAGED:
+		return "unmanaged";
+	case IOMMU_DOMAIN_DMA:
+		return "DMA";
+	case IOMMU_DOMAIN_DMA_FQ:
+		return "DMA-FQ";
+	default:
+		return "other";
+	}
+}
+
+static bool tracks_writes(struct iommu_domain *domain)
+{
+	const struct iommu_retarget_ops *ops = domain->ops->retarget;
+
+	return ops->tracks_writes && ops->tracks_writes(domain);
+}
+
+/* For administrators: when the driver was bound, the domain was not there yet */
+static void note_answer(struct device *dev, struct iommu_domain *domain,
+			enum dax_retarget_refusal refusal)
+{
+	struct retarget_device *device = retarget_device_find(dev_name(dev));
+
+	if (!device)
+		return;
+	spin_lock(&device->lock);
+	device->refusal = refusal;
+	device->domain_type = domain_type(domain);
+	device->tracks_writes = !refusal && tracks_writes(domain);
+	spin_unlock(&device->lock);
+}
+
+static void ask_device(struct device *dev, void *arg)
+{
+	struct domain_answer *answer = arg;
+	enum dax_retarget_refusal refusal;
+
+	if (!answer->dev)
+		answer->dev = get_device(dev);
+	refusal = dev_is_pci(dev) ? domain_refusal(answer->domain, dev) :
+				    DAX_RETARGET_REFUSAL_NOT_PCI;
+	note_answer(dev, answer->domain, refusal);
+	if (!answer->refusal)
+		answer->refusal = refusal;
+}
+
+/**
+ * retarget_domain_refusal - why can a consumer's domain not be used?
+ * @domain: a domain that a consumer manages
+ * @dev: gets one of its devices, with a reference, or %NULL if it has none
+ *
+ * Context: may sleep
+ * Return: the reason, which holds for one of the devices; or
+ *	   %DAX_RETARGET_REFUSAL_NONE if all qualify
+ */
+enum dax_retarget_refusal retarget_domain_refusal(struct iommu_domain *domain,
+						  struct device **dev)
+{
+	struct domain_answer answer = { .domain = domain };
+
+	*dev = NULL;
+	if (domain->type != IOMMU_DOMAIN_UNMANAGED || !domain->ops->retarget)
+		return DAX_RETARGET_REFUSAL_NO_REPLACE;
+	answer.refusal = domain->ops->retarget->refusal(domain, NULL);
+	/* First, so that a device that comes later is asked as well */
+	if (!answer.refusal)
+		domain->ops->retarget->claim(domain);
+	domain->ops->retarget->for_each_device(domain, ask_device, &answer);
+	*dev = answer.dev;
+	return answer.refusal;
 }
 
 /**
@@ -44,7 +161,6 @@ enum dax_retarget_refusal retarget_device_refusal(struct device *dev,
 						  struct iommu_domain *domain)
 {
 	enum dax_retarget_refusal refusal;
-	struct retarget_device *device;
 
 	if (!dev)
 		return DAX_RETARGET_REFUSAL_NO_DMA;
@@ -56,20 +172,11 @@ enum dax_retarget_refusal retarget_device_refusal(struct device *dev,
 		return DAX_RETARGET_REFUSAL_PASSTHROUGH;
 	if (!use_dma_iommu(dev))
 		return DAX_RETARGET_REFUSAL_NO_IOMMU;
-	if (!domain->ops->retarget)
-		return DAX_RETARGET_REFUSAL_NO_REPLACE;
-	refusal = domain->ops->retarget->refusal(domain, dev);
+	refusal = domain_refusal(domain, dev);
 	if (refusal)
 		return refusal;
-	if (!dev_is_dma_coherent(dev))
-		return DAX_RETARGET_REFUSAL_NOT_COHERENT;
 	if (to_pci_dev(dev)->untrusted || is_swiotlb_force_bounce(dev))
 		return DAX_RETARGET_REFUSAL_BOUNCE;
-	if (is_kdump_kernel())
-		return DAX_RETARGET_REFUSAL_CRASH_KERNEL;
-	device = find(dev_name(dev));
-	if (device && READ_ONCE(device->stopped))
-		return DAX_RETARGET_REFUSAL_STOPPED;
 	return DAX_RETARGET_REFUSAL_NONE;
 }
 
@@ -101,7 +208,7 @@ struct retarget_device *retarget_device_get(const char *name)
 	struct retarget_device *device;
 
 	mutex_lock(&mutex);
-	device = find(name);
+	device = retarget_device_find(name);
 	if (device)
 		goto out;
 	device = kzalloc(sizeof(*device), GFP_KERNEL);
@@ -122,33 +229,6 @@ struct retarget_device *retarget_device_get(const char *name)
 out:
 	mutex_unlock(&mutex);
 	return device;
-}
-
-static const char *domain_type(struct iommu_domain *domain)
-{
-	if (!domain)
-		return "none";
-	switch (domain->type) {
-	case IOMMU_DOMAIN_BLOCKED:
-		return "blocked";
-	case IOMMU_DOMAIN_IDENTITY:
-		return "identity";
-	case IOMMU_DOMAIN_UNMANAGED:
-		return "unmanaged";
-	case IOMMU_DOMAIN_DMA:
-		return "DMA";
-	case IOMMU_DOMAIN_DMA_FQ:
-		return "DMA-FQ";
-	default:
-		return "other";
-	}
-}
-
-static bool tracks_writes(struct iommu_domain *domain)
-{
-	const struct iommu_retarget_ops *ops = domain->ops->retarget;
-
-	return ops->tracks_writes && ops->tracks_writes(domain);
 }
 
 /**
@@ -243,7 +323,7 @@ static struct retarget_region *first_region(struct retarget_device *device)
  */
 unsigned long retarget_device_leave(struct device *dev)
 {
-	struct retarget_device *device = find(dev_name(dev));
+	struct retarget_device *device = retarget_device_find(dev_name(dev));
 	struct retarget_region *region;
 	unsigned long nr = 0;
 

@@ -132,6 +132,7 @@ static void go_live(struct retarget_region *region, struct sg_table *sgt,
 	mutex_lock(&region->mutex);
 	region->sgt = sgt;
 	region->attrs = attrs;
+	list_add(&region->dma.link, &region->mappings);
 	/* Readers of the list take no lock, and look at @iova afterwards */
 	smp_store_release(&region->state, RETARGET_LIVE);
 	mutex_unlock(&region->mutex);
@@ -143,13 +144,7 @@ static void go_live(struct retarget_region *region, struct sg_table *sgt,
 
 static void flush_all(struct retarget_region *region)
 {
-	struct iommu_retarget_range range = {
-		.start = region->iova,
-		.last = region->iova + region_size(region) - 1,
-	};
-
-	if (region->domain->ops->retarget->flush(region->domain, &range, 1))
-		retarget_region_stop(region, "the IOMMU did not confirm a flush");
+	retarget_mapping_flush(region, &region->dma);
 }
 
 /*
@@ -193,20 +188,17 @@ static unsigned long apply_marks(struct retarget_region *region)
 int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
 			unsigned long attrs)
 {
-	const struct iommu_retarget_ops *ops = region->domain->ops->retarget;
+	struct retarget_mapping *mapping = &region->dma;
+	const struct iommu_retarget_ops *ops = mapping->domain->ops->retarget;
 	int ret;
 
 	if (crosses_boundary(region, sgt)) {
 		trace_dax_pin_refused(region->dev, DAX_RETARGET_REFUSAL_SEGMENT);
 		return -EOPNOTSUPP;
 	}
-	region->scratch.phys = page_to_phys(region->page);
-	/* No frames are added any more */
-	region->scratch.track = region->writable && region->cached &&
-				ops->tracks_writes &&
-				ops->tracks_writes(region->domain);
-	ret = ops->reserve(region->domain, region_size(region),
-			   &region->scratch);
+	retarget_mapping_set_up(region, mapping);
+	ret = ops->reserve(mapping->domain, region_size(region),
+			   &mapping->scratch);
 	if (ret)
 		return ret;
 
@@ -214,13 +206,16 @@ int retarget_region_map(struct retarget_region *region, struct sg_table *sgt,
 	ret = dma_map(region, sgt, attrs);
 	if (!ret) {
 		WRITE_ONCE(region->iova, sg_dma_address(sgt->sgl));
-		ops->settle(region->domain, region->iova, region_size(region),
-			    &region->scratch);
+		mapping->iova = region->iova;
+		mapping->end = region->nr_pages;
+		ops->settle(mapping->domain, mapping->iova, region_size(region),
+			    &mapping->scratch);
+		WRITE_ONCE(region->leaf_size, mapping->scratch.leaf_size);
 		/* The IOTLB may hold entries as dirty that are clean now */
-		if (region->scratch.track)
+		if (mapping->scratch.track)
 			flush_all(region);
 		retarget_region_count(region, RETARGET_STAT_TABLE_PAGES,
-				      region->scratch.nr_tables);
+				      mapping->scratch.nr_tables);
 		dax_retarget_hold(DAX_WINDOW_mapping);
 		go_live(region, sgt, attrs);
 		trace_dax_pin_map(region, apply_marks(region));
@@ -288,7 +283,7 @@ bool retarget_region_detach(struct retarget_region *region)
 	up_read(&region->device->rwsem);
 
 	/* Before it is mapped, the region's device has written nothing */
-	if (!region->scratch.leaf_size)
+	if (!region->leaf_size)
 		return true;
 	/* A hook that waits for the mutex waits for one batch, not for terabytes */
 	for (first = 0; next_batch(region, &first, &last); first = last + 1) {
@@ -311,25 +306,27 @@ bool retarget_region_detach(struct retarget_region *region)
  */
 void retarget_region_unmap_locked(struct retarget_region *region)
 {
+	struct retarget_mapping *mapping = &region->dma;
 	const struct iommu_retarget_ops *ops;
 	struct sg_table *sgt;
 
 	mutex_lock(&region->mutex);
 	sgt = region->sgt;
 	region->sgt = NULL;
+	list_del_init(&mapping->link);
 	mutex_unlock(&region->mutex);
 	/* The domain is there only as long as the region is mapped */
 	if (!sgt)
 		return;
 
 	dax_retarget_hold(DAX_WINDOW_unmapping);
-	ops = region->domain->ops->retarget;
+	ops = mapping->domain->ops->retarget;
 	/*
 	 * The IOVAs are free once they are unmapped: no cached entry of a page
 	 * table may lead to our tables then
 	 */
-	if (ops->release(region->domain, region->iova, region_size(region),
-			 &region->scratch))
+	if (ops->release(mapping->domain, mapping->iova, region_size(region),
+			 &mapping->scratch))
 		flush_all(region);
 	dma_unmap_sgtable(region->dev, sgt, region->dir, region->attrs);
 	/* The DMA API may have left the flush for later, and scratch goes now */

@@ -13,13 +13,12 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-#include "../iommu-pages.h"
-
 /**
  * retarget_region_init - begin a region
  * @region: the region, zeroed
  * @dev: the device that does the DMA
- * @domain: its IOMMU domain
+ * @domain: the domain in which the DMA API maps the region; %NULL if the consumer
+ *          maps it, see domain.c
  * @nr_pages: pages of the region
  * @writable: may the device write?
  *
@@ -31,12 +30,11 @@ void retarget_region_init(struct retarget_region *region, struct device *dev,
 {
 	mutex_init(&region->mutex);
 	retarget_lock_in_reclaim(&region->mutex);
-	INIT_LIST_HEAD(&region->scratch.tables);
-	INIT_LIST_HEAD(&region->scratch.replaced);
+	INIT_LIST_HEAD(&region->mappings);
 	INIT_LIST_HEAD(&region->link);
+	retarget_mapping_init(&region->dma, domain);
 	region->state = RETARGET_REGISTERING;
 	region->dev = get_device(dev);
-	region->domain = domain;
 	region->nr_pages = nr_pages;
 	region->writable = writable;
 	region->dir = writable ? DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
@@ -80,7 +78,7 @@ static int grow_extents(struct retarget_region *region)
 int retarget_region_prepare(struct retarget_region *region)
 {
 	if (!region->device) {
-		region->device = retarget_device_get(dev_name(region->dev));
+		region->device = retarget_device_get(retarget_region_name(region));
 		if (!region->device)
 			return -ENOMEM;
 	}
@@ -109,23 +107,16 @@ int retarget_region_prepare(struct retarget_region *region)
  */
 void retarget_region_release(struct retarget_region *region)
 {
-	int i;
-
 	/* Too late: a block may have been freed under the translation */
 	WARN_ON_ONCE(region->state == RETARGET_LIVE);
 	retarget_region_unmap(region);
+	retarget_region_unmap_domains(region);
 
 	if (region->device) {
 		retarget_region_count(region, RETARGET_STAT_PAGES_PINNED,
 				      -region->nr_pinned);
-		retarget_region_count(region, RETARGET_STAT_TABLE_PAGES,
-				      -region->scratch.nr_tables);
+		retarget_mapping_release(region, &region->dma);
 	}
-	iommu_put_pages_list(&region->scratch.tables);
-	iommu_put_pages_list(&region->scratch.replaced);
-	for (i = 0; i < ARRAY_SIZE(region->scratch.shared); i++)
-		if (region->scratch.shared[i])
-			iommu_free_page(region->scratch.shared[i]);
 	if (region->page) {
 		retarget_region_count(region, RETARGET_STAT_SCRATCH_PAGES, -1);
 		__free_page(region->page);

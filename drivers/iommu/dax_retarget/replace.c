@@ -96,14 +96,15 @@ void retarget_hook_flush(struct retarget_gather *gather)
 	for (i = 0; i < gather->nr; i++) {
 		struct retarget_region *region = gather->slot[i].region;
 		const struct iommu_retarget_range *range = gather->slot[i].range;
+		struct iommu_domain *domain = gather->slot[i].domain;
 		unsigned int nr = gather->slot[i].nr;
 
-		if (flush(gather->slot[i].domain, range, nr))
-			retarget_region_stop(region,
+		if (flush(domain, range, nr))
+			retarget_domain_stop(domain,
 					     "the IOMMU did not confirm a flush");
 		for (j = 0; j < nr; j++)
-			trace_dax_retarget_flush(gather->slot[i].domain,
-						 range[j].start, range[j].last);
+			trace_dax_retarget_flush(domain, range[j].start,
+						 range[j].last);
 		retarget_region_count(region, RETARGET_STAT_FLUSHES, 1);
 	}
 	gather->nr = 0;
@@ -138,28 +139,21 @@ static void merge_range(struct iommu_retarget_range *range, unsigned int *nr,
 	range[nearest].last = max(range[nearest].last, last);
 }
 
-/**
- * retarget_gather_add - note that pages of a region have to be flushed
- * @gather: the flushes
- * @region: a mapped region
- * @first: index of the first page
- * @last: index of the last page
- *
- * Context: as retarget_hook_flush()
- */
-void retarget_gather_add(struct retarget_gather *gather,
-			 struct retarget_region *region, unsigned long first,
-			 unsigned long last)
+/* Note that pages [@first, @last] of a mapping have to be flushed */
+static void gather_mapped(struct retarget_gather *gather,
+			  struct retarget_region *region,
+			  const struct retarget_mapping *mapping,
+			  unsigned long first, unsigned long last)
 {
-	unsigned long start = region->iova + (first << PAGE_SHIFT);
-	unsigned long end = region->iova + ((last + 1) << PAGE_SHIFT);
+	unsigned long start = retarget_mapping_iova(mapping, first);
+	unsigned long end = retarget_mapping_iova(mapping, last + 1);
 	unsigned int i;
 
-	start = ALIGN_DOWN(start, region->scratch.leaf_size);
-	end = ALIGN(end, region->scratch.leaf_size);
+	start = ALIGN_DOWN(start, mapping->scratch.leaf_size);
+	end = ALIGN(end, mapping->scratch.leaf_size);
 
 	for (i = 0; i < gather->nr; i++)
-		if (gather->slot[i].domain == region->domain &&
+		if (gather->slot[i].domain == mapping->domain &&
 		    gather->slot[i].region->dev == region->dev)
 			break;
 	if (i == RETARGET_DOMAINS) {
@@ -167,7 +161,7 @@ void retarget_gather_add(struct retarget_gather *gather,
 		i = 0;
 	}
 	if (i == gather->nr) {
-		gather->slot[i].domain = region->domain;
+		gather->slot[i].domain = mapping->domain;
 		gather->slot[i].region = region;
 		gather->slot[i].nr = 0;
 		gather->nr++;
@@ -175,11 +169,12 @@ void retarget_gather_add(struct retarget_gather *gather,
 	merge_range(gather->slot[i].range, &gather->slot[i].nr, start, end - 1);
 }
 
-/* Point pages [@first, @last] of a live region at its scratch page */
-static void replace(struct retarget_region *region, unsigned long first,
-		    unsigned long last)
+/* Point pages [@first, @last] of a mapping at the region's scratch page */
+static void replace_mapped(struct retarget_region *region,
+			   struct retarget_mapping *mapping,
+			   unsigned long first, unsigned long last)
 {
-	const struct iommu_retarget_ops *ops = region->domain->ops->retarget;
+	const struct iommu_retarget_ops *ops = mapping->domain->ops->retarget;
 	struct retarget_extent *extent;
 	int ret = 0;
 
@@ -193,19 +188,56 @@ static void replace(struct retarget_region *region, unsigned long first,
 			 retarget_region_has_large(region))
 			ret = -ENOMEM;
 		else
-			ret = ops->replace(region->domain,
-					   region->iova + (from << PAGE_SHIFT),
+			ret = ops->replace(mapping->domain,
+					   retarget_mapping_iova(mapping, from),
 					   PFN_PHYS(pfn),
 					   (to - from + 1) << PAGE_SHIFT,
-					   &region->scratch) ?: ret;
+					   &mapping->scratch) ?: ret;
 	}
 	/* Before the page is marked, so that no other hook trusts the mark */
 	if (ret == -ENOMEM)
-		retarget_region_stop(region,
+		retarget_domain_stop(mapping->domain,
 				     "no page table is left to split an entry of the IOMMU");
 	else if (ret)
-		retarget_region_stop(region,
+		retarget_domain_stop(mapping->domain,
 				     "an entry of the IOMMU cannot be replaced");
+}
+
+/* Point pages [@first, @last] of a live region at its scratch page */
+static void replace(struct retarget_region *region, unsigned long first,
+		    unsigned long last)
+{
+	struct retarget_mapping *mapping;
+
+	list_for_each_entry(mapping, &region->mappings, link) {
+		unsigned long from = first, to = last;
+
+		if (retarget_mapping_clip(mapping, &from, &to))
+			replace_mapped(region, mapping, from, to);
+	}
+}
+
+/**
+ * retarget_gather_all - note that pages have to be flushed, in each mapping
+ * @gather: the flushes
+ * @region: a live region
+ * @first: index of the first page
+ * @last: index of the last page
+ *
+ * Context: under @region's mutex
+ */
+void retarget_gather_all(struct retarget_gather *gather,
+			 struct retarget_region *region, unsigned long first,
+			 unsigned long last)
+{
+	struct retarget_mapping *mapping;
+
+	list_for_each_entry(mapping, &region->mappings, link) {
+		unsigned long from = first, to = last;
+
+		if (retarget_mapping_clip(mapping, &from, &to))
+			gather_mapped(gather, region, mapping, from, to);
+	}
 }
 
 /**
@@ -214,8 +246,9 @@ static void replace(struct retarget_region *region, unsigned long first,
  * @first: index of the first page
  * @last: index of the last page of all
  *
- * About RETARGET_REPLACE_BATCH pages. A batch does not end within a large entry, which
- * would have to be split, nor within a page table, which is replaced as a whole.
+ * About RETARGET_REPLACE_BATCH pages. A batch does not end within a large entry of the
+ * first mapping, which would have to be split, nor within a page table, which is
+ * replaced as a whole.
  *
  * Context: any
  * Return: index of the last page of the batch
@@ -223,7 +256,7 @@ static void replace(struct retarget_region *region, unsigned long first,
 unsigned long retarget_region_batch(const struct retarget_region *region,
 				    unsigned long first, unsigned long last)
 {
-	size_t size = max(READ_ONCE(region->scratch.leaf_size), PMD_SIZE);
+	size_t size = max(READ_ONCE(region->leaf_size), PMD_SIZE);
 	unsigned long iova = READ_ONCE(region->iova);
 	unsigned long end = iova +
 			    ((first + RETARGET_REPLACE_BATCH) << PAGE_SHIFT);
@@ -274,7 +307,7 @@ unsigned long retarget_region_replace(struct retarget_region *region,
 	lockdep_assert_held(&region->mutex);
 
 	if (live)
-		retarget_gather_add(gather, region, first, last);
+		retarget_gather_all(gather, region, first, last);
 	if (none_retargeted(region, first, last)) {
 		if (live)
 			replace(region, first, last);
@@ -287,6 +320,29 @@ unsigned long retarget_region_replace(struct retarget_region *region,
 		cond_resched();
 	}
 	return nr;
+}
+
+/**
+ * retarget_mapping_replace - point pages of one mapping at scratch
+ * @region: the region
+ * @mapping: one of its mappings
+ * @first: index of the first page
+ * @last: index of the last page
+ * @gather: collects the flush, which the caller does before the mapping may go
+ *
+ * Context: as retarget_region_replace()
+ */
+void retarget_mapping_replace(struct retarget_region *region,
+			      struct retarget_mapping *mapping,
+			      unsigned long first, unsigned long last,
+			      struct retarget_gather *gather)
+{
+	lockdep_assert_held(&region->mutex);
+
+	if (region->state != RETARGET_LIVE)
+		return;
+	gather_mapped(gather, region, mapping, first, last);
+	replace_mapped(region, mapping, first, last);
 }
 
 /**
@@ -353,7 +409,7 @@ unsigned long retarget_region_apply_marks(struct retarget_region *region,
 		    region->state != RETARGET_LIVE)
 			continue;
 		replace(region, begin, end - 1);
-		retarget_gather_add(gather, region, begin, end - 1);
+		retarget_gather_all(gather, region, begin, end - 1);
 	}
 	return nr;
 }

@@ -21,24 +21,33 @@ static void stop_bus_master(struct pci_dev *pdev)
 	pci_read_config_word(pdev, PCI_COMMAND, &command);
 }
 
+static void stop_device(struct device *dev, void *why)
+{
+	struct retarget_device *device = retarget_device_find(dev_name(dev));
+
+	/* Each time: the device's driver may have started it again */
+	if (dev_is_pci(dev))
+		stop_bus_master(to_pci_dev(dev));
+	if (!device || xchg(&device->stopped, true))
+		return;
+	atomic_long_inc(&device->stat[RETARGET_STAT_STOPS]);
+	retarget_stat_add(RETARGET_STAT_STOPS, 1);
+	dev_crit(dev, "dax_retarget: the device is stopped, as %s; bind its driver again to start it\n",
+		 (const char *)why);
+}
+
 /**
- * retarget_region_stop - keep a region's device from all memory
- * @region: a region with pages
+ * retarget_domain_stop - keep the devices of a domain from all memory
+ * @domain: the domain that failed
  * @why: what failed, for the log
  *
- * The device stays stopped, and gets no new pins, until a driver is bound to it
- * again.
+ * The devices of @domain stay stopped, and get no new pins, until a driver is bound to
+ * them again.
  *
- * Context: may be called under @region's mutex
+ * Context: may be called under a region's mutex
  */
-void retarget_region_stop(struct retarget_region *region, const char *why)
+void retarget_domain_stop(struct iommu_domain *domain, const char *why)
 {
-	/* Each time: the device's driver may have started it again */
-	if (dev_is_pci(region->dev))
-		stop_bus_master(to_pci_dev(region->dev));
-	if (xchg(&region->device->stopped, true))
-		return;
-	dev_crit(region->dev, "dax_retarget: the device is stopped, as %s; bind its driver again to start it\n",
-		 why);
-	retarget_region_count(region, RETARGET_STAT_STOPS, 1);
+	domain->ops->retarget->for_each_device(domain, stop_device,
+					       (void *)why);
 }

@@ -158,6 +158,34 @@ static unsigned long write_back_all(struct retarget_region *region,
 }
 
 /*
+ * Make the dirty ones of pages [@first, @last] clean in a mapping, and set their bits.
+ * Returns their number.
+ */
+static unsigned long clear_dirty(struct retarget_region *region,
+				 struct retarget_mapping *mapping,
+				 unsigned long first, unsigned long last,
+				 unsigned long *dirty)
+{
+	const struct iommu_retarget_ops *ops = mapping->domain->ops->retarget;
+	unsigned long base = first, found = 0;
+	struct retarget_extent *extent;
+
+	if (!retarget_mapping_clip(mapping, &first, &last))
+		return 0;
+	for_each_retarget_extent(extent, region, first, last) {
+		unsigned long from = first, to = last;
+
+		retarget_extent_clip(extent, &from, &to);
+		found += ops->read_and_clear_dirty(mapping->domain,
+						   retarget_mapping_iova(mapping, from),
+						   (to - from + 1) << PAGE_SHIFT,
+						   &mapping->scratch, dirty,
+						   from - base);
+	}
+	return found;
+}
+
+/*
  * Write back the dirty ones of pages [@first, @last], RETARGET_BATCH at most. Not
  * inlined: the stack has the bitmap only while it is used.
  */
@@ -165,22 +193,14 @@ static noinline unsigned long write_back_dirty(struct retarget_region *region,
 					       unsigned long first,
 					       unsigned long last)
 {
-	const struct iommu_retarget_ops *ops = region->domain->ops->retarget;
 	DECLARE_BITMAP(dirty, RETARGET_BATCH) = {};
 	unsigned long found = 0, nr = 0, begin, end;
+	struct retarget_mapping *mapping;
 	struct retarget_extent *extent;
 	struct retarget_gather gather;
 
-	for_each_retarget_extent(extent, region, first, last) {
-		unsigned long from = first, to = last;
-
-		retarget_extent_clip(extent, &from, &to);
-		found += ops->read_and_clear_dirty(region->domain,
-						   region->iova + (from << PAGE_SHIFT),
-						   (to - from + 1) << PAGE_SHIFT,
-						   &region->scratch, dirty,
-						   from - first);
-	}
+	list_for_each_entry(mapping, &region->mappings, link)
+		found += clear_dirty(region, mapping, first, last, dirty);
 	if (!found || dax_retarget_broken(DAX_BREAK_dirty))
 		return 0;
 
@@ -188,9 +208,9 @@ static noinline unsigned long write_back_dirty(struct retarget_region *region,
 	if (region->state == RETARGET_LIVE &&
 	    !dax_retarget_broken(DAX_BREAK_dirty_flush)) {
 		retarget_hook_begin(&gather);
-		begin = find_first_bit(dirty, last - first + 1);
-		end = find_last_bit(dirty, last - first + 1);
-		retarget_gather_add(&gather, region, first + begin, first + end);
+		begin = first + find_first_bit(dirty, last - first + 1);
+		end = first + find_last_bit(dirty, last - first + 1);
+		retarget_gather_all(&gather, region, begin, end);
 		retarget_hook_flush(&gather);
 		retarget_hook_end(&gather);
 	}
@@ -206,10 +226,15 @@ static noinline unsigned long write_back_dirty(struct retarget_region *region,
 	return nr;
 }
 
-/* Can the IOMMU tell which pages the device wrote to? Not once it is unmapped */
+/* Can the IOMMU tell which pages devices wrote to? Not once they are unmapped */
 static bool tracks(const struct retarget_region *region)
 {
-	return region->scratch.track && region->sgt;
+	struct retarget_mapping *mapping;
+
+	list_for_each_entry(mapping, &region->mappings, link)
+		if (!mapping->scratch.track)
+			return false;
+	return !list_empty(&region->mappings);
 }
 
 /**

@@ -41,16 +41,22 @@
 #include "../iommu-pages.h"
 #include "iommu.h"
 
+/* Beside DMA_SL_PTE_DIRTY */
+#define DMA_SL_PTE_ACCESS	BIT_ULL(8)
+
 static enum dax_retarget_refusal
 intel_retarget_refusal(struct iommu_domain *domain, struct device *dev)
 {
-	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
-	struct device_domain_info *info = dev_iommu_priv_get(dev);
+	struct device_domain_info *info;
 
+	/* Its devices are those of other domains */
+	if (to_dmar_domain(domain)->nested_parent)
+		return DAX_RETARGET_REFUSAL_NESTED;
+	if (!dev)
+		return DAX_RETARGET_REFUSAL_NONE;
+	info = dev_iommu_priv_get(dev);
 	if (!info)
 		return DAX_RETARGET_REFUSAL_NO_REPLACE;
-	if (dmar_domain->nested_parent)
-		return DAX_RETARGET_REFUSAL_NESTED;
 	/* A flush by register, without queued invalidation, does not drain */
 	if (!info->iommu->qi || !cap_write_drain(info->iommu->cap) ||
 	    !cap_read_drain(info->iommu->cap))
@@ -60,11 +66,36 @@ intel_retarget_refusal(struct iommu_domain *domain, struct device *dev)
 		return DAX_RETARGET_REFUSAL_CACHING_MODE;
 	/*
 	 * A device that does not answer an invalidation of its own cache makes
-	 * the flush spin for ever.
+	 * the flush spin for ever. The cache is enabled while a device is attached.
 	 */
-	if (info->ats_enabled)
+	if (info->ats_supported)
 		return DAX_RETARGET_REFUSAL_ATS;
 	return DAX_RETARGET_REFUSAL_NONE;
+}
+
+static void intel_retarget_claim(struct iommu_domain *domain)
+{
+	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
+	unsigned long flags;
+
+	spin_lock_irqsave(&dmar_domain->lock, flags);
+	dmar_domain->retargeted = true;
+	spin_unlock_irqrestore(&dmar_domain->lock, flags);
+}
+
+/**
+ * intel_retarget_refuses - may a device not be attached to a domain?
+ * @domain: the domain, to whose list of devices @dev was added
+ * @dev: a device that is about to translate by @domain
+ *
+ * Context: under @domain's lock
+ * Return: true if @domain has entries that are replaced while devices use them, and
+ *	   @dev does not qualify for that
+ */
+bool intel_retarget_refuses(struct dmar_domain *domain, struct device *dev)
+{
+	return domain->retargeted &&
+	       intel_retarget_refusal(&domain->domain, dev);
 }
 
 /* The bit that hardware sets when a device writes, or 0 */
@@ -73,11 +104,11 @@ static u64 dirty_bit(struct dmar_domain *domain)
 	return domain->use_first_level ? DMA_FL_PTE_DIRTY : 0;
 }
 
-/* Bits of an entry that hardware sets */
+/* Bits of an entry that hardware sets, on the second level where iommufd asks for it */
 static u64 hardware_bits(struct dmar_domain *domain)
 {
 	return domain->use_first_level ? DMA_FL_PTE_ACCESS | DMA_FL_PTE_DIRTY :
-					 0;
+					 DMA_SL_PTE_ACCESS | DMA_SL_PTE_DIRTY;
 }
 
 /* An entry for @table; hardware would set the accessed bit by itself */
@@ -250,6 +281,23 @@ static bool share_entry(struct dmar_domain *domain, struct dma_pte *pte,
 	return true;
 }
 
+/* Are the entries of tables told apart, by bits that hardware sets? */
+static bool counts_writes(struct dmar_domain *domain,
+			  struct iommu_retarget_scratch *scratch)
+{
+	return scratch->track || domain->dirty_tracking;
+}
+
+/* May an entry be exchanged with all that it leads to? */
+static bool may_share(struct dmar_domain *domain, struct dma_pte *pte, int level,
+		      struct iommu_retarget_scratch *scratch)
+{
+	u64 val = READ_ONCE(pte->val);
+
+	return !counts_writes(domain, scratch) || val & DMA_PTE_LARGE_PAGE ||
+	       is_shared(scratch, phys_to_virt(val & VTD_PAGE_MASK), level - 1);
+}
+
 /*
  * Replace entry @first of @level as a whole, and those of its table that follow and
  * end before @end. *@done gets the bytes that they translate.
@@ -274,7 +322,8 @@ static bool share_entries(struct dmar_domain *domain, struct dma_pte *first,
 				    scratch);
 		*done += size;
 	} while (level == 2 && !IS_ALIGNED((unsigned long)pte, VTD_PAGE_SIZE) &&
-		 end - (iova + *done) >= size);
+		 end - (iova + *done) >= size &&
+		 may_share(domain, pte, level, scratch));
 	make_visible(domain, first, (void *)pte - (void *)first);
 	return good;
 }
@@ -286,7 +335,10 @@ static int intel_retarget_replace(struct iommu_domain *domain,
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
 	unsigned long end = iova + size;
-	unsigned long whole = scratch->shared[0] && !scratch->track ? end : 0;
+	/* On the second level, a pointer to a table cannot keep the dirty bit */
+	bool splits = dmar_domain->dirty_tracking;
+	unsigned long whole = scratch->shared[0] &&
+			      !counts_writes(dmar_domain, scratch) ? end : 0;
 	struct dma_pte *pte;
 	int level, ret = 0;
 
@@ -296,7 +348,7 @@ static int intel_retarget_replace(struct iommu_domain *domain,
 		pte = find_entry(dmar_domain, iova, whole, NULL, &level);
 		if (!pte) {
 			ret = -EIO;
-		} else if (level > 1 && !is_whole(iova, end, level)) {
+		} else if (level > 1 && (splits || !is_whole(iova, end, level))) {
 			if (split_leaf(dmar_domain, pte, level,
 				       &scratch->tables))
 				continue;
@@ -483,8 +535,8 @@ intel_retarget_read_and_clear_dirty(struct iommu_domain *domain,
 
 /*
  * From now on, find out what a device writes: the driver maps entries that are
- * dirty. The device knows no IOVA of the range yet. Entries of 1 GiB would tell too
- * little.
+ * dirty. They stay so if a device may have written to them. Entries of 1 GiB would tell
+ * too little.
  */
 static void begin_tracking(struct dmar_domain *domain, unsigned long iova,
 			   unsigned long end,
@@ -503,7 +555,9 @@ static void begin_tracking(struct dmar_domain *domain, unsigned long iova,
 		    split_leaf(domain, pte, level, &scratch->tables))
 			continue;
 		next = min(end, ALIGN(iova + 1, leaf_size(max(level, 2))));
-		if (level == 1)
+		if (scratch->live)
+			;
+		else if (level == 1)
 			clear_small(domain, pte,
 				    (next - iova) >> VTD_PAGE_SHIFT, NULL, 0);
 		else
@@ -541,9 +595,9 @@ static void intel_retarget_settle(struct iommu_domain *domain,
 		iova = ALIGN(iova + 1, leaf_size(max(level, 2)));
 		cond_resched();
 	}
-	scratch->leaf_size = leaf_size(max(most, 1));
+	scratch->leaf_size = max(scratch->leaf_size, leaf_size(max(most, 1)));
 	/* The table of small entries is of use where all entries are small, too */
-	if (most < 3)
+	if (scratch->leaf_size < leaf_size(3))
 		free_shared(scratch, 1);
 
 	for (; n && !list_empty(&scratch->tables); n--) {
@@ -555,11 +609,11 @@ static void intel_retarget_settle(struct iommu_domain *domain,
 }
 
 /* The descriptor for a range: the least aligned block of pages that has it */
-static void describe_range(struct dmar_domain *domain, struct cache_tag *tag,
+static void describe_range(struct dmar_domain *domain, struct intel_iommu *iommu,
+			   u16 did, ioasid_t pasid,
 			   const struct iommu_retarget_range *range,
 			   struct qi_desc *desc)
 {
-	struct intel_iommu *iommu = tag->iommu;
 	unsigned int order = fls64((range->start ^ range->last) >>
 				   VTD_PAGE_SHIFT);
 
@@ -573,44 +627,72 @@ static void describe_range(struct dmar_domain *domain, struct cache_tag *tag,
 		start = ALIGN_DOWN(start, VTD_PAGE_SIZE << order);
 	/* Without the hint that only leaves changed: tables may have changed */
 	if (domain->use_first_level)
-		qi_desc_piotlb(tag->domain_id, tag->pasid, start,
+		qi_desc_piotlb(did, pasid, start,
 			       all ? -1UL : BIT(order), false, desc);
 	else if (all)
-		qi_desc_iotlb(iommu, tag->domain_id, 0, 0, DMA_TLB_DSI_FLUSH,
-			      desc);
+		qi_desc_iotlb(iommu, did, 0, 0, DMA_TLB_DSI_FLUSH, desc);
 	else
-		qi_desc_iotlb(iommu, tag->domain_id, start, order,
-			      DMA_TLB_PSI_FLUSH, desc);
+		qi_desc_iotlb(iommu, did, start, order, DMA_TLB_PSI_FLUSH,
+			      desc);
+}
+
+/* Flush what one IOMMU has cached for a domain, and wait */
+static int flush_iommu(struct dmar_domain *domain, struct intel_iommu *iommu,
+			u16 did, ioasid_t pasid,
+			const struct iommu_retarget_range *range,
+			unsigned int nr)
+{
+	struct qi_desc desc[IOMMU_RETARGET_RANGES];
+	unsigned int i, tries = 0;
+	int err;
+
+	for (i = 0; i < nr; i++)
+		describe_range(domain, iommu, did, pasid, &range[i], &desc[i]);
+	/* A timeout is of another device's descriptors: ours have none */
+	do {
+		err = qi_submit_sync(iommu, desc, nr, 0);
+	} while (err == -ETIMEDOUT && tries++ < 3);
+	return err;
 }
 
 /*
- * Not by cache_tag_flush_range(), which does not tell whether the IOMMU confirmed.
- * A device with a translation cache of its own reaches no range, see
- * intel_retarget_refusal().
+ * Not by cache_tag_flush_range(), which does not tell whether the IOMMU confirmed, and
+ * does not know a device that is being attached or detached: the device has a context
+ * entry already, or still, and no tag. While there can be an entry, the domain has a
+ * number in the IOMMU. A device with a translation cache of its own reaches no range,
+ * see intel_retarget_refusal().
  */
 static int intel_retarget_flush(struct iommu_domain *domain,
 				const struct iommu_retarget_range *range,
 				unsigned int nr)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
-	struct qi_desc desc[IOMMU_RETARGET_RANGES];
+	struct iommu_domain_info *info;
 	struct cache_tag *tag;
-	unsigned long flags;
-	unsigned int i, tries;
+	unsigned long flags, i;
 	int err, ret = 0;
+
+	xa_lock(&dmar_domain->iommu_array);
+	xa_for_each(&dmar_domain->iommu_array, i, info) {
+		err = flush_iommu(dmar_domain, info->iommu, info->did,
+				   IOMMU_NO_PASID, range, nr);
+		if (err)
+			ret = err;
+	}
+	xa_unlock(&dmar_domain->iommu_array);
 
 	spin_lock_irqsave(&dmar_domain->cache_lock, flags);
 	list_for_each_entry(tag, &dmar_domain->cache_tags, node) {
-		if (tag->type != CACHE_TAG_IOTLB)
+		if (tag->type != CACHE_TAG_IOTLB) {
+			/* Should not be there, and was not flushed */
+			if (dmar_domain->retargeted)
+				ret = -EOPNOTSUPP;
 			continue;
-		for (i = 0; i < nr; i++)
-			describe_range(dmar_domain, tag, &range[i],
-				       &desc[i]);
-		/* A timeout is of another device's descriptors: ours have none */
-		tries = 0;
-		do {
-			err = qi_submit_sync(tag->iommu, desc, nr, 0);
-		} while (err == -ETIMEDOUT && tries++ < 3);
+		}
+		if (tag->pasid == IOMMU_NO_PASID)
+			continue;
+		err = flush_iommu(dmar_domain, tag->iommu, tag->domain_id,
+				   tag->pasid, range, nr);
 		if (err)
 			ret = err;
 	}
@@ -643,8 +725,28 @@ static bool intel_retarget_release(struct iommu_domain *domain,
 	return true;
 }
 
+static void intel_retarget_for_each_device(struct iommu_domain *domain,
+					   void (*fn)(struct device *dev,
+						      void *arg),
+					   void *arg)
+{
+	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
+	struct device_domain_info *info;
+	struct dev_pasid_info *pasid;
+	unsigned long flags;
+
+	spin_lock_irqsave(&dmar_domain->lock, flags);
+	list_for_each_entry(info, &dmar_domain->devices, link)
+		fn(info->dev, arg);
+	list_for_each_entry(pasid, &dmar_domain->dev_pasids, link_domain)
+		fn(pasid->dev, arg);
+	spin_unlock_irqrestore(&dmar_domain->lock, flags);
+}
+
 const struct iommu_retarget_ops intel_retarget_ops = {
 	.refusal	= intel_retarget_refusal,
+	.claim		= intel_retarget_claim,
+	.for_each_device = intel_retarget_for_each_device,
 	.tracks_writes	= intel_retarget_tracks_writes,
 	.reserve	= intel_retarget_reserve,
 	.settle		= intel_retarget_settle,

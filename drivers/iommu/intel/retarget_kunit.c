@@ -56,8 +56,10 @@ static int bench_init(struct kunit *test)
 	bench->domain.agaw = width_to_agaw(48);
 	bench->domain.nid = NUMA_NO_NODE;
 	bench->domain.iommu_coherency = true;
+	spin_lock_init(&bench->domain.lock);
 	spin_lock_init(&bench->domain.cache_lock);
 	INIT_LIST_HEAD(&bench->domain.cache_tags);
+	xa_init(&bench->domain.iommu_array);
 	bench->domain.pgd = new_table(test);
 	INIT_LIST_HEAD(&bench->scratch.tables);
 	INIT_LIST_HEAD(&bench->scratch.replaced);
@@ -503,6 +505,28 @@ static void read_dirty(struct kunit *test, unsigned long iova, size_t size)
 	bitmap_zero(bench->expected, PAGES);
 }
 
+/* iommufd reads dirty bits of the second level: no entry loses one */
+static void dirty_tracking(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	u64 dirty = DMA_SL_PTE_DIRTY;
+	unsigned long i;
+
+	map(test, IOVA, FROM, SZ_2M, 2);
+	map(test, IOVA + SZ_2M, FROM + SZ_2M, SZ_2M, 1);
+	settle(test, 2 * SZ_2M, 1);
+	bench->domain.dirty_tracking = true;
+	entry(test, IOVA, 2)->val |= dirty;
+	entry(test, IOVA + SZ_2M, 1)->val |= dirty;
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA, 2 * SZ_2M));
+	KUNIT_EXPECT_FALSE(test, bench->scratch.shares);
+	expect(test, 2 * SZ_2M, IOVA, 2 * SZ_2M);
+	for (i = IOVA; i < IOVA + 2 * SZ_2M; i += SZ_4K)
+		if (!(entry(test, i, 1)->val & dirty) != (i > IOVA + SZ_2M))
+			break;
+	KUNIT_EXPECT_EQ(test, i, IOVA + 2 * SZ_2M);
+}
+
 /* What the driver mapped is clean afterwards, but for what others mapped */
 static void track_clears(struct kunit *test)
 {
@@ -550,6 +574,38 @@ static void track_splits_1g(struct kunit *test)
 	expect(test, SZ_1G, IOVA + SZ_4K, SZ_1G - 2 * SZ_4K);
 	expect_dirty(test, iova, SZ_2M);
 	read_dirty(test, IOVA, 3 * SZ_2M);
+}
+
+/* A table of small entries between large ones knows what was written, and stays */
+static void track_keeps_tables(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	unsigned long iova = IOVA + SZ_2M + 7 * SZ_4K;
+
+	map(test, IOVA, FROM, SZ_2M, 2);
+	map(test, IOVA + SZ_2M, FROM + SZ_2M, SZ_2M, 1);
+	map(test, IOVA + SZ_4M, FROM + SZ_4M, SZ_2M, 2);
+	track(test, 3 * SZ_2M, 2);
+	write(test, iova);
+	KUNIT_EXPECT_EQ(test, 0, replace(test, IOVA, 3 * SZ_2M));
+	KUNIT_EXPECT_TRUE(test, list_empty(&bench->scratch.replaced));
+	expect(test, 3 * SZ_2M, IOVA, 3 * SZ_2M);
+	expect_dirty(test, iova, SZ_4K);
+	read_dirty(test, IOVA, 3 * SZ_2M);
+}
+
+/* Devices may have written before: what is dirty stays so */
+static void track_live(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	map(test, IOVA, FROM, SZ_2M, 1);
+	map(test, IOVA + SZ_2M, FROM + SZ_2M, SZ_2M, 2);
+	bench->scratch.live = true;
+	track(test, 2 * SZ_2M, 1);
+	expect_dirty(test, IOVA, 2 * SZ_2M);
+	read_dirty(test, IOVA, 2 * SZ_2M);
+	read_dirty(test, IOVA, 2 * SZ_2M);
 }
 
 static void dirty_small(struct kunit *test)
@@ -843,7 +899,7 @@ static void expect_descriptor(struct kunit *test, struct memory_iommu *memory,
 	u64 qw0 = DOMAIN_ID << 16;
 
 	if (first_level(test))
-		qw0 |= QI_EIOTLB_TYPE | (u64)PASID << 32 |
+		qw0 |= QI_EIOTLB_TYPE | (u64)memory->tags[1].pasid << 32 |
 		       (order < 0 ? QI_GRAN_NONG_PASID : QI_GRAN_PSI_PASID) << 4;
 	else
 		qw0 |= QI_IOTLB_TYPE | QI_IOTLB_DR(1) | QI_IOTLB_DW(1) |
@@ -879,6 +935,53 @@ static void descriptors(struct kunit *test)
 	expect_descriptor(test, memory, WAIT - 1, 0, -1);
 }
 
+/* A device that is being attached has a number of the domain, and no tag */
+static void attached_without_tag(struct kunit *test)
+{
+	static const struct iommu_retarget_range range = { IOVA, IOVA + SZ_4K - 1 };
+	struct memory_iommu *memory = add_iommu(test);
+	struct bench *bench = test->priv;
+	struct iommu_domain_info info = {
+		.iommu = &memory->iommu,
+		.did = DOMAIN_ID,
+	};
+
+	memory->iommu.cap = BIT_ULL(54) | BIT_ULL(55) | BIT_ULL(39) | 10ULL << 48;
+	INIT_LIST_HEAD(&bench->domain.cache_tags);
+	memory->tags[1].pasid = IOMMU_NO_PASID;
+	KUNIT_ASSERT_EQ(test, 0, xa_err(xa_store(&bench->domain.iommu_array, 0,
+						 &info, GFP_KERNEL)));
+	flush_ranges(test, memory, &range, 1);
+	expect_descriptor(test, memory, WAIT - 1, IOVA, 0);
+	xa_destroy(&bench->domain.iommu_array);
+}
+
+/* Of a cache that is not flushed, the flush is not confirmed */
+static void unexpected_cache(struct kunit *test)
+{
+	struct iommu_retarget_range range = { IOVA, IOVA + SZ_4K - 1 };
+	struct memory_iommu *memory = add_iommu(test);
+	struct bench *bench = test->priv;
+
+	list_del(&memory->tags[1].node);
+	intel_retarget_ops.claim(&bench->domain.domain);
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			intel_retarget_ops.flush(&bench->domain.domain, &range,
+						 1));
+}
+
+/* Nor are devices asked that are attached to a domain nested on this one */
+static void nested(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+
+	KUNIT_EXPECT_EQ(test, DAX_RETARGET_REFUSAL_NONE,
+			intel_retarget_ops.refusal(&bench->domain.domain, NULL));
+	bench->domain.nested_parent = true;
+	KUNIT_EXPECT_EQ(test, DAX_RETARGET_REFUSAL_NESTED,
+			intel_retarget_ops.refusal(&bench->domain.domain, NULL));
+}
+
 #define CASE(level, test) {						\
 		.name = level "_" #test,				\
 		.run_case = test,					\
@@ -901,8 +1004,12 @@ static struct kunit_case cases[] = {
 	SECOND_LEVEL(not_mapped),
 	SECOND_LEVEL(without_coherency),
 	SECOND_LEVEL(tracks_writes),
+	SECOND_LEVEL(dirty_tracking),
 	SECOND_LEVEL(flush),
 	SECOND_LEVEL(descriptors),
+	SECOND_LEVEL(attached_without_tag),
+	SECOND_LEVEL(unexpected_cache),
+	SECOND_LEVEL(nested),
 	FIRST_LEVEL(small_entries),
 	FIRST_LEVEL(whole_tables),
 	FIRST_LEVEL(attributes_differ),
@@ -918,6 +1025,8 @@ static struct kunit_case cases[] = {
 	FIRST_LEVEL(tracks_writes),
 	FIRST_LEVEL(track_clears),
 	FIRST_LEVEL(track_splits_1g),
+	FIRST_LEVEL(track_keeps_tables),
+	FIRST_LEVEL(track_live),
 	FIRST_LEVEL(dirty_small),
 	FIRST_LEVEL(dirty_edges),
 	FIRST_LEVEL(dirty_large),
@@ -927,6 +1036,7 @@ static struct kunit_case cases[] = {
 	FIRST_LEVEL(large_stay_dirty),
 	FIRST_LEVEL(flush),
 	FIRST_LEVEL(descriptors),
+	FIRST_LEVEL(attached_without_tag),
 	{}
 };
 

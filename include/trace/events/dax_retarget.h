@@ -50,7 +50,7 @@ TRACE_EVENT(dax_pin_register,
 	TP_ARGS(region, sb_dev, ino, pgoff, nr, index),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(region->dev))
+		__string(dev, retarget_region_name(region))
 		__field(dev_t, sb_dev)
 		__field(unsigned long, ino)
 		__field(pgoff_t, pgoff)
@@ -77,7 +77,7 @@ TRACE_EVENT(dax_pin_map,
 	TP_ARGS(region, marked),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(region->dev))
+		__string(dev, retarget_region_name(region))
 		__field(u64, iova)
 		__field(unsigned long, nr)
 		__field(unsigned long, marked)
@@ -102,7 +102,7 @@ TRACE_EVENT(dax_retarget,
 	TP_ARGS(region, first, last, nr),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(region->dev))
+		__string(dev, retarget_region_name(region))
 		__field(u64, iova)
 		__field(unsigned long, first)
 		__field(unsigned long, last)
@@ -175,7 +175,7 @@ TRACE_EVENT(dax_pin_sync,
 	TP_ARGS(region, index, nr),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(region->dev))
+		__string(dev, retarget_region_name(region))
 		__field(unsigned long, index)
 		__field(unsigned long, nr)
 	),
@@ -194,7 +194,7 @@ TRACE_EVENT(dax_pin_memory_failure,
 	TP_ARGS(region, index, pfn),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(region->dev))
+		__string(dev, retarget_region_name(region))
 		__field(unsigned long, index)
 		__field(unsigned long, pfn)
 	),
@@ -213,7 +213,7 @@ TRACE_EVENT(dax_pin_end,
 	TP_ARGS(region, retargeted),
 	TP_STRUCT__entry(
 		__field(void *, pin)
-		__string(dev, dev_name(region->dev))
+		__string(dev, retarget_region_name(region))
 		__field(unsigned long, retargeted)
 	),
 	TP_fast_assign(
