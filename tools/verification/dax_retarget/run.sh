@@ -9,8 +9,8 @@ usage()
 	cat << 'END'
 Usage: run.sh [--long] [REGEX]
 
-Checks the models of DAX retarget, dax_retarget.pml, large_entries.pml and
-dirty.pml, with spin. TAP on stdout:
+Checks the models of DAX retarget, dax_retarget.pml, large_entries.pml, dirty.pml
+and domains.pml, with spin. TAP on stdout:
 
   holds ...    a model with all its steps, all states within some bounds: no
                check fails, no task waits for ever
@@ -434,6 +434,29 @@ broken HOOK_BIT "-DSYNCS=0 -DHOOKS=1" inv9_after_hook
 broken END_BIT "-DSYNCS=0" inv9_end
 broken DETACHED_EARLY "" inv9_fsync
 broken UNMAPPED "-DSYNCS=0 -DUNBINDS=1" inv9_end
+
+of domains hook consumer device
+
+holds "domains, two hooks" "-DHOOKS=2"
+holds "domains, two hooks, one of freed blocks" "-DHOOKS=1 -DFREES=1"
+if $long; then
+	holds "domains, three hooks" "-DHOOKS=2 -DFREES=1" -O2
+fi
+all_reached
+reached maps_scratch ""
+reached comes_between ""
+reached comes_after ""
+reached goes_under_hook ""
+reached hook_meets_none ""
+
+broken MARKS "" inv1_after_hook
+broken LOOK_FIRST "" inv1_after_hook
+broken BATCHES "" inv1_after_hook
+broken COUNT_LATE "" inv1_after_hook
+broken LIST_LATE "-DHOOKS=0 -DFREES=1" inv1_after_hook
+broken LEAVE_FIRST "-DHOOKS=0 -DFREES=1" inv1_after_hook
+broken GO_FLUSH "-DHOOKS=0 -DFREES=1" inv1_after_hook
+broken WAIT "" domain_freed
 
 echo "1..$number"
 [ $failed = 0 ]
