@@ -28,6 +28,23 @@ nics()
 	fi
 }
 
+# The controllers as devices of user space in place of engines of NICs; or only the last
+vfio_devices()	# [--last]
+{
+	/share/vfio-devices.sh "$@" > /dev/null
+}
+
+# The tests' regions are mappings of a VFIO container, or of iommufd, see lib_nic.c.
+type1()		# COMMAND...
+{
+	DAX_RETARGET_CONSUMER=type1 "$@"
+}
+
+iommufd()	# COMMAND...
+{
+	DAX_RETARGET_CONSUMER=iommufd "$@"
+}
+
 # A NIC whose payload the CPU moves, as rxe is without the test-only patch
 plain_nic()
 {

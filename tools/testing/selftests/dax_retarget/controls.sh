@@ -16,7 +16,8 @@
 # retarget_region_release(), which are intended. More controls run with
 # DAX_RETARGET_UMOUNT, see run.sh, DAX_RETARGET_SPARE, see filesystems.sh, and
 # DAX_RETARGET_BLOCK and DAX_RETARGET_BLOCK2, see equivalence.sh, and
-# DAX_RETARGET_DIRTY_BITS, where the IOMMU has dirty bits.
+# DAX_RETARGET_DIRTY_BITS, where the IOMMU has dirty bits. With DAX_RETARGET_CONSUMER,
+# see lib_nic.c, some are of that consumer only.
 
 cd "$(dirname "$0")" || exit 1
 . ./lib.sh
@@ -131,6 +132,20 @@ control "medium not flushed"		medium 'MEDIUM NOT FLUSHED' durability -v syncfs
 control "medium not flushed: region ended"	medium 'MEDIUM NOT FLUSHED' durability \
 	-t flushed_after_deregistration
 control "write pins allow remount"	refuse_remount 'READ-ONLY FILE CHANGED' readonly -t refused_with_write_pin
+
+# These are of devices that VFIO or iommufd gives to the test.
+case ${DAX_RETARGET_CONSUMER-rdma} in
+type1)
+	control "VFIO: mapped before hooks know it" live "$damaged" vfio -t in_use_while_it_is_mapped
+	if [[ "VFIO: scratch is unpinned" = *"$only"* ]]; then
+		with_broken owns ./vfio -t counts_as_locked_memory > /dev/null 2>&1
+		ktap_test_result "VFIO: scratch is unpinned; the kernel says so" warned vfio_unmap_unpin
+	fi ;;
+iommufd)
+	control "iommufd: mapped before hooks know it" live "$damaged" vfio -t in_use_while_it_is_mapped
+	control "iommufd: old frames in a later page table" marks 'OLD BLOCK SEEN' \
+		vfio -t page_tables_come_and_go ;;
+esac
 
 if [ -n "${DAX_RETARGET_UMOUNT-}" ]; then
 	control "hook skipped: swap of extents" hook 'OLD BLOCK WRITTEN' exchange -r exchange.plain.swap_extents

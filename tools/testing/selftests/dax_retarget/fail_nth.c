@@ -236,6 +236,7 @@ TEST_F(fail_nth, register_mixed)
 	int fd2 = file_create("other", PAGES * PAGE, FILLED);
 	struct memory memory = { .len = PAGES * PAGE, .how = nic_register };
 
+	SKIP_IF(return, mixed_missing());
 	memory.map = mmap(NULL, memory.len, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	ASSERT_NE(MAP_FAILED, memory.map);
@@ -251,25 +252,39 @@ TEST_F(fail_nth, register_mixed)
 	close(fd2);
 }
 
+static void register_many(FIXTURE_DATA(fail_nth) *self, void *map,
+			  struct ibv_mr **mr, unsigned int nr)
+{
+	while (nr--) {
+		*mr = nic_register(self->bench.nic, map, PAGE);
+		if (!*mr++)
+			die("cannot register anonymous memory");
+	}
+}
+
+static void deregister_many(struct ibv_mr **mr, unsigned int nr)
+{
+	while (nr--)
+		nic_deregister(*mr++);
+}
+
 /* The search for leaks above finds one */
 TEST_F(fail_nth, a_leak_is_noticed)
 {
 	struct ibv_mr *mr[16];
 	struct leaks leaks;
-	unsigned int i;
 	void *map;
 
 	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	ASSERT_NE(MAP_FAILED, map);
+	/* The page tables of an IOMMU domain stay */
+	register_many(self, map, mr, ARRAY_SIZE(mr));
+	deregister_many(mr, ARRAY_SIZE(mr));
 	leaks_read(&leaks);
-	for (i = 0; i < ARRAY_SIZE(mr); i++) {
-		mr[i] = nic_register(self->bench.nic, map, PAGE);
-		ASSERT_NE(NULL, mr[i]);
-	}
+	register_many(self, map, mr, ARRAY_SIZE(mr));
 	EXPECT_FALSE(nothing_leaked(_metadata, &leaks, ARRAY_SIZE(mr)));
-	for (i = 0; i < ARRAY_SIZE(mr); i++)
-		nic_deregister(mr[i]);
+	deregister_many(mr, ARRAY_SIZE(mr));
 	EXPECT_TRUE(nothing_leaked(_metadata, &leaks, ARRAY_SIZE(mr)));
 	munmap(map, PAGE);
 }
@@ -335,7 +350,7 @@ static int do_step(enum step step, struct region *region)
 	case TRUNCATE:
 		return ftruncate(region->fd, 4 * PAGE);
 	default:
-		ret = ibv_dereg_mr(region->mr);
+		ret = nic_try_deregister(region->mr);
 		if (!ret)
 			region->mr = NULL;
 		return ret;

@@ -214,7 +214,7 @@ TEST_F(frozen, the_owner_is_killed)
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
-		nic_register(nic_open(0), self->region.map, self->region.len);
+		nic_register(nic_open(nic_of_child()), self->region.map, self->region.len);
 		pause();
 	}
 	sleep_ms(2000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tests of DAX retarget share: a NIC that talks to itself, files whose
- * content says where each byte belongs, and the kernel's counters.
+ * What the tests of DAX retarget share: a device that reads and writes memory, files
+ * whose content says where each byte belongs, and the kernel's counters.
  *
  * Functions that set something up end the test when they fail: only what a test
  * is about is returned to it.
@@ -99,24 +99,18 @@ int victim_create(void);
 size_t victim_grow(int fd, const struct extents *want, uint64_t *got);
 off_t victim_damage(int fd, size_t size);
 
-/* lib_verbs.c */
+/* lib_nic.c */
 
+/* A device that reads and writes memory at a peer's request */
 struct nic {
-	struct ibv_context *ctx;
-	struct ibv_pd *pd;
-	struct ibv_port_attr port;
-	union ibv_gid gid;
-	int gid_index;
+	const struct consumer *consumer;
 };
 
 #define CONN_DEPTH	16	/* requests in flight */
 
-/* A pair of connected queue pairs of one NIC, one of which is "remote" */
+/* What a peer has, to make requests of a device */
 struct conn {
 	struct nic *nic;
-	struct ibv_cq *cq;
-	struct ibv_qp *qp;
-	struct ibv_qp *peer;
 	void *page;
 	struct ibv_mr *page_mr;
 };
@@ -133,12 +127,18 @@ struct writer {
 	int error;
 };
 
+bool consumer_is_rdma(void);
+const char *mixed_missing(void);
+unsigned int nic_of_child(void);
 bool nic_exists(unsigned int index);
 const char *nic_name(unsigned int index);
 struct nic *nic_open(unsigned int index);
+struct nic *nic_open_as(const char *consumer, unsigned int index);
+bool nic_exists_as(const char *consumer, unsigned int index);
 void nic_close(struct nic *nic);
 struct ibv_mr *nic_register(struct nic *nic, void *addr, size_t len);
 struct ibv_mr *nic_register_read_only(struct nic *nic, void *addr, size_t len);
+int nic_try_deregister(struct ibv_mr *mr);
 void nic_deregister(struct ibv_mr *mr);
 
 struct conn *conn_open(struct nic *nic);

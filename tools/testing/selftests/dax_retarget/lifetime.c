@@ -124,7 +124,7 @@ TEST_F(lifetime, deregister_after_unlink)
 /* Register and truncate a file, write to it for ever */
 static void __noreturn be_a_process(int ready, bool exits)
 {
-	struct nic *nic = nic_open(0);
+	struct nic *nic = nic_open(nic_of_child());
 	int fd = file_create("child", PAGES * PAGE, FILLED);
 	void *map = file_map(fd, 0, PAGES * PAGE);
 	struct ibv_mr *mr = nic_register(nic, map, PAGES * PAGE);

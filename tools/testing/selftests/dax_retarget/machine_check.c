@@ -339,7 +339,7 @@ TEST_F(machine_check, then)
 /* A process ends that has a region of which a page failed */
 static int die_with_region(FIXTURE_DATA(machine_check) * self)
 {
-	struct nic *nic = nic_open(0);
+	struct nic *nic = nic_open(nic_of_child());
 
 	return nic_register(nic, self->region.map, self->region.len) ? 0 : 1;
 }

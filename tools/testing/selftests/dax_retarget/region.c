@@ -55,6 +55,7 @@ TEST_F(region, two_files_and_memory)
 	char *map, *memory;
 	long retargeted;
 
+	SKIP_IF(return, mixed_missing());
 	/* first file, anonymous memory, second file, in one region */
 	map = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -201,6 +202,8 @@ TEST_F(region, not_page_aligned)
 	uint64_t probe[PROBE / 8];
 	struct ibv_mr *mr;
 
+	if (!consumer_is_rdma())
+		SKIP(return, "IOVAs are mapped by whole pages");
 	region_deregister(&self->region);
 	mr = nic_register(bench->nic, map + PAGE - PROBE, 2 * PROBE);
 	ASSERT_NE(NULL, mr);

@@ -11,7 +11,7 @@ default=(refusal truncate reuse largepage region lifetime scratch window
 	 fail_nth security requests frozen no_pin umount)
 # The others take memory away for good, take long, or need more than a folder: a file
 # system that filesystems.sh makes, or memory that only some machines have.
-special=(attribute quota repair poison machine_check removal huge bounds
+special=(vfio attribute quota repair poison machine_check removal huge bounds
 	 unbind fail_closed)
 # Scripts that overwrite block devices or break the kernel on purpose. Each says
 # what it needs.

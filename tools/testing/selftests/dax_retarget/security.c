@@ -35,12 +35,27 @@ FIXTURE_TEARDOWN(security)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
+/* Memory that the process has locked, as VFIO counts it: a device takes some */
+static unsigned long locked_memory(void)
+{
+	unsigned long kilobytes = 0;
+	char line[128];
+	FILE *file = fopen("/proc/self/status", "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmLck: %lu kB", &kilobytes) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kilobytes * 1024;
+}
+
 static void become_nobody(void)
 {
-	struct rlimit limit = {
-		.rlim_cur = LIMIT * PAGE,
-		.rlim_max = LIMIT * PAGE,
-	};
+	struct rlimit limit;
+
+	limit.rlim_cur = locked_memory() + LIMIT * PAGE;
+	limit.rlim_max = limit.rlim_cur;
 
 	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setgroups(0, NULL) ||
 	    setresgid(NOBODY, NOBODY, NOBODY) ||
@@ -48,17 +63,19 @@ static void become_nobody(void)
 		die("cannot become nobody");
 }
 
-/* Run @what as nobody, with @fd. Returns what @what returns. */
-static int as_nobody(int (*what)(int fd), int fd)
+/* Run @what as nobody, with a device and @fd. Returns what @what returns. */
+static int as_nobody(int (*what)(struct nic *nic, int fd), int fd)
 {
+	struct nic *nic;
 	int status;
 	pid_t pid;
 
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
+		nic = nic_open(nic_of_child());
 		become_nobody();
-		_exit(what(fd));
+		_exit(what(nic, fd));
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
 		die("the user's process failed");
@@ -66,10 +83,9 @@ static int as_nobody(int (*what)(int fd), int fd)
 }
 
 /* Pins of the same page count each time, up to the limit. Returns how many. */
-static int register_all(int fd)
+static int register_all(struct nic *nic, int fd)
 {
 	struct ibv_mr *mr[4 * LIMIT];
-	struct nic *nic = nic_open(0);
 	int nr = 0, i;
 	void *map;
 
@@ -101,9 +117,8 @@ TEST_F(security, locked_memory_is_limited)
 }
 
 /* With a descriptor for reading only, and a mapping that fits it */
-static int register_for_writing(int fd)
+static int register_for_writing(struct nic *nic, int fd)
 {
-	struct nic *nic = nic_open(0);
 	struct ibv_mr *mr;
 	void *map;
 
@@ -139,10 +154,8 @@ TEST_F(security, a_reader_cannot_write)
 }
 
 /* Regions of processes that died do not count against the limit */
-static int die_with_region(int fd)
+static int die_with_region(struct nic *nic, int fd)
 {
-	struct nic *nic = nic_open(0);
-
 	return nic_register(nic, file_map(fd, 0, LIMIT * PAGE),
 			    LIMIT * PAGE) ? 0 : errno;
 }
