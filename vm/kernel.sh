@@ -29,6 +29,9 @@ build_tests()
 	kmake "$BUILD" INSTALL_MOD_PATH="$stage" modules_install
 	rm -rf "$test_modules"
 	cp -r "$TOP/tools/testing/dax_retarget" "$test_modules"
+	as --32 -o "$test_modules/boot_sector.o" "$test_modules/boot_sector.S"
+	ld -m elf_i386 -Ttext=0x7c00 --oformat=binary -o "$stage/boot_sector" "$test_modules/boot_sector.o"
+	rm "$test_modules/boot_sector".*
 	kmake "$BUILD" M="$test_modules" modules
 	kmake "$BUILD" M="$test_modules" INSTALL_MOD_PATH="$stage" modules_install
 	rm -f "$stage"/lib/modules/*/build

@@ -39,7 +39,10 @@ no_1g='largepage\.1G.* no aligned run of 1024 MiB'
 # ext4 says so while its memory is away; a program that sees EIO then is checked.
 no_memory='EXT4-fs warning.*: error -5 '
 # With a step left out the kernel's own assertions warn, as they have to.
-assertions='WARNING:.*(dax_retarget_(assert_gone|inode)|retarget_region_release)'
+assertions='WARNING:.*(dax_retarget_(assert_gone|inode)|retarget_region_release|vfio_unmap_unpin)'
+# Tests of one of the consumers alone
+type1='vfio: .*(only iommufd|no RDMA device)|not_page_aligned'
+iommufd='vfio: .*(only VFIO containers|no RDMA device)|has no reflink|not_page_aligned|pages of DAX files alone'
 
 # More devices than a message of the kernel has room for, as arguments of QEMU
 many_devices=$(printf -- '-device virtio-rng-pci,multifunction=on,addr=%s ' {10,11,12}.{0..7})
@@ -105,6 +108,23 @@ guest "feature on, ext2, legacy mode" --fs ext2 --iommu legacy --skip "$no_ext2"
 	nics devdax \
 	"$may selftests refusal truncate reuse lifetime readonly umount durability scratch race region"
 
+# The same tests, and some more, with devices of user space in place of NICs
+guest "VFIO, XFS" --in $every --threads single --nvdimm 512M --nvdimm 64M --allow "$assertions" \
+	--skip "$no_1g|$type1|$untracked" -- \
+	vfio_devices devdax \
+	"$may type1 selftests truncate reuse largepage region lifetime scratch window race reflink durability fail_nth security frozen umount vfio" \
+	'type1 selftest controls.sh VFIO' 'type1 selftest controls.sh "hook skipped: punch"'
+
+guest "iommufd, ext4, scalable mode" --in $every --fs ext4 --iommu scalable \
+	--threads single --nvdimm 512M --nvdimm 64M --allow "$assertions" --skip "$no_1g|$iommufd|$untracked" -- \
+	vfio_devices devdax \
+	"$may iommufd selftests truncate reuse largepage region lifetime window race durability fail_nth vfio" \
+	'iommufd selftest controls.sh iommufd' 'iommufd selftest controls.sh "flush left out: punch"'
+
+guest "a hypervisor" --memory 3G --nvdimm 512M --nvdimm 64M -- \
+	'/share/hypervisor.sh $selftests' \
+	'vfio_devices --last' nics 'type1 selftest vfio -t pages_of_an_rdma_region'
+
 # What one may do beside a file costs others nothing.
 guest "bounds" --in check,debug,coverage -- \
 	nics 'selftests bounds'
@@ -141,8 +161,8 @@ done
 guest "stress, controls" --allow "$assertions" -- \
 	nics '/share/stress-controls.sh $selftests/stress'
 
-guest "feature off" --in check,coverage --mode off -- \
-	gup_longterm nics devdax 'selftests refusal' doctor
+guest "feature off" --in check,coverage --mode off --memory 3G -- \
+	gup_longterm '/share/hypervisor.sh $selftests --refused' nics devdax 'selftests refusal' doctor
 
 guest "nonsense parameter" --in check,coverage --mode nonsense -- \
 	'dmesg | grep "dax_retarget: .*nonsense"' nics devdax 'selftests refusal' doctor

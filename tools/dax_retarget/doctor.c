@@ -283,7 +283,7 @@ static const char *const remedies[] = {
 	[DAX_RETARGET_REFUSAL_STOPPED] =
 		"see the kernel log, then unbind its driver and bind it again",
 	[DAX_RETARGET_REFUSAL_MANAGED] =
-		"bind the device to its own driver: VFIO cannot pin DAX files yet",
+		"map a DAX file by VFIO or iommufd, then ask again: only then it has a domain; other drivers of this kind do no DMA for programs",
 };
 
 static void refused(uint32_t refusal)
