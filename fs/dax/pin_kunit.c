@@ -60,9 +60,8 @@ static void fake_claim(struct iommu_domain *domain)
 {
 }
 
-static void fake_for_each_device(struct iommu_domain *domain,
-				 void (*fn)(struct device *dev, void *arg),
-				 void *arg)
+static void fake_visit_devices(struct iommu_domain *domain,
+			       iommu_retarget_device_fn fn, void *arg)
 {
 	fn(to_fake(domain)->dev, arg);
 }
@@ -129,7 +128,7 @@ static bool fake_release(struct iommu_domain *domain, unsigned long iova,
 static const struct iommu_retarget_ops fake_retarget_ops = {
 	.refusal	= fake_refusal,
 	.claim		= fake_claim,
-	.for_each_device = fake_for_each_device,
+	.for_each_device = fake_visit_devices,
 	.reserve	= fake_reserve,
 	.settle		= fake_settle,
 	.replace	= fake_replace,

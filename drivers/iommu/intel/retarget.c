@@ -638,9 +638,9 @@ static void describe_range(struct dmar_domain *domain, struct intel_iommu *iommu
 
 /* Flush what one IOMMU has cached for a domain, and wait */
 static int flush_iommu(struct dmar_domain *domain, struct intel_iommu *iommu,
-			u16 did, ioasid_t pasid,
-			const struct iommu_retarget_range *range,
-			unsigned int nr)
+		       u16 did, ioasid_t pasid,
+		       const struct iommu_retarget_range *range,
+		       unsigned int nr)
 {
 	struct qi_desc desc[IOMMU_RETARGET_RANGES];
 	unsigned int i, tries = 0;
@@ -675,7 +675,7 @@ static int intel_retarget_flush(struct iommu_domain *domain,
 	xa_lock(&dmar_domain->iommu_array);
 	xa_for_each(&dmar_domain->iommu_array, i, info) {
 		err = flush_iommu(dmar_domain, info->iommu, info->did,
-				   IOMMU_NO_PASID, range, nr);
+				  IOMMU_NO_PASID, range, nr);
 		if (err)
 			ret = err;
 	}
@@ -692,7 +692,7 @@ static int intel_retarget_flush(struct iommu_domain *domain,
 		if (tag->pasid == IOMMU_NO_PASID)
 			continue;
 		err = flush_iommu(dmar_domain, tag->iommu, tag->domain_id,
-				   tag->pasid, range, nr);
+				  tag->pasid, range, nr);
 		if (err)
 			ret = err;
 	}
@@ -725,10 +725,8 @@ static bool intel_retarget_release(struct iommu_domain *domain,
 	return true;
 }
 
-static void intel_retarget_for_each_device(struct iommu_domain *domain,
-					   void (*fn)(struct device *dev,
-						      void *arg),
-					   void *arg)
+static void intel_retarget_visit_devices(struct iommu_domain *domain,
+					 iommu_retarget_device_fn fn, void *arg)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
 	struct device_domain_info *info;
@@ -746,7 +744,7 @@ static void intel_retarget_for_each_device(struct iommu_domain *domain,
 const struct iommu_retarget_ops intel_retarget_ops = {
 	.refusal	= intel_retarget_refusal,
 	.claim		= intel_retarget_claim,
-	.for_each_device = intel_retarget_for_each_device,
+	.for_each_device = intel_retarget_visit_devices,
 	.tracks_writes	= intel_retarget_tracks_writes,
 	.reserve	= intel_retarget_reserve,
 	.settle		= intel_retarget_settle,

@@ -20,13 +20,15 @@ vfio_devices_all()
 
 vfio_devices()
 {
-	local address device
+	local address device all
 	modprobe -q vfio-pci
 	[ -d /sys/bus/pci/drivers/vfio-pci ] || {
 		echo "vfio-devices: no driver vfio-pci" >&2
 		return 1
 	}
-	for address in ${*:-$(vfio_devices_all)}; do
+	all=("$@")
+	[ $# -gt 0 ] || read -ra all <<< "$(vfio_devices_all | xargs)"
+	for address in "${all[@]}"; do
 		device=/sys/bus/pci/devices/$address
 		[ ! -e "$device/driver" ] || [ $# -gt 0 ] || continue
 		echo vfio-pci > "$device/driver_override"

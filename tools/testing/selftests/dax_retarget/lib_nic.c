@@ -23,7 +23,7 @@ static const struct consumer *find_consumer(const char *name)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(all); i++)
 		if (!strcmp(all[i]->name, name))
 			return all[i];
 	die("DAX_RETARGET_CONSUMER=%s: no such consumer", name);
