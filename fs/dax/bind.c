@@ -14,6 +14,7 @@
 
 #include <linux/dax_retarget.h>
 #include <linux/device.h>
+#include <linux/export.h>
 #include <linux/init.h>
 #include <linux/iommu_retarget.h>
 #include <linux/pci.h>
@@ -40,6 +41,30 @@ void dax_pins_leave_device(struct device *dev)
 		dev_warn(dev, "dax_retarget: %lu memory regions have outlived the device's driver; their files stay pinned\n",
 			 nr);
 }
+
+/**
+ * dax_pin_device_stopped - was a device stopped, as the IOMMU failed?
+ * @dev: the device
+ *
+ * Such a device must not do DMA until a driver is bound to it again. A driver that
+ * hands the device to a program asks before it lets the program turn bus mastering on,
+ * and once more afterwards: the device may be stopped meanwhile.
+ *
+ * Context: may sleep
+ * Return: true if so
+ */
+bool dax_pin_device_stopped(struct device *dev)
+{
+	struct retarget_device *device;
+
+	if (!dax_retarget_enabled())
+		return false;
+	/* Pairs with the order in which a device is marked and stopped */
+	smp_mb();
+	device = retarget_device_find(dev_name(dev));
+	return device && READ_ONCE(device->stopped);
+}
+EXPORT_SYMBOL_NS_GPL(dax_pin_device_stopped, DAX_RETARGET);
 
 static int device_changes(struct notifier_block *nb, unsigned long action,
 			  void *dev)

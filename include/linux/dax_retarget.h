@@ -93,6 +93,7 @@ void dax_pin_unmap_domain(struct dax_pin *pin, struct iommu_domain *domain,
 			  dma_addr_t iova, unsigned long nr);
 unsigned long dax_pin_run(struct dax_pin *pin, unsigned long index,
 			  unsigned long nr, bool *owned);
+bool dax_pin_device_stopped(struct device *dev);
 
 /* For file systems and the mm; callers test mapping_dax_pinned() first */
 void dax_retarget_range(struct address_space *mapping, loff_t lstart,
@@ -181,6 +182,11 @@ static inline void dax_pin_unmap_domain(struct dax_pin *pin,
 					struct iommu_domain *domain,
 					dma_addr_t iova, unsigned long nr)
 {
+}
+
+static inline bool dax_pin_device_stopped(struct device *dev)
+{
+	return false;
 }
 
 static inline unsigned long dax_pin_run(struct dax_pin *pin,

@@ -24,11 +24,13 @@ static void stop_bus_master(struct pci_dev *pdev)
 static void stop_device(struct device *dev, void *why)
 {
 	struct retarget_device *device = retarget_device_find(dev_name(dev));
+	/* Before it is stopped: see dax_pin_device_stopped() */
+	bool again = device && xchg(&device->stopped, true);
 
 	/* Each time: the device's driver may have started it again */
 	if (dev_is_pci(dev))
 		stop_bus_master(to_pci_dev(dev));
-	if (!device || xchg(&device->stopped, true))
+	if (!device || again)
 		return;
 	atomic_long_inc(&device->stat[RETARGET_STAT_STOPS]);
 	retarget_stat_add(RETARGET_STAT_STOPS, 1);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "lib_harness.h"
+#include "lib_vfio.h"
 
 #define PAGES	64UL
 #define FIRST	16UL	/* pages that lose their blocks */
@@ -217,6 +218,12 @@ TEST_F(fail_closed, the_device_is_stopped)
 	EXPECT_FALSE(is_bus_master(self))
 		TH_LOG("DEVICE GOES ON: it is a bus master");
 	EXPECT_EQ(1, nr_reports(self));
+	if (!consumer_is_rdma()) {
+		/* Its driver is a program, and need not be friendly */
+		vfio_start_again(self->bench.nic);
+		EXPECT_FALSE(is_bus_master(self))
+			TH_LOG("DEVICE GOES ON: its program has started it");
+	}
 
 	/* The blocks are another file's, and the device reaches them no more */
 	size = victim_grow(self->victim, &freed, &got);

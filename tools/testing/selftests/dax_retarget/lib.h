@@ -249,7 +249,7 @@ unsigned long device_find_writer(const struct mount_info *info,
 
 /* lib_device.c */
 
-/* A NIC, and the PCI device that does its DMA */
+/* The NIC, if it is one, and the PCI device that does its DMA */
 struct device {
 	char nic[64];
 	char name[64];

@@ -40,7 +40,13 @@ const char *device_find(unsigned int index, struct device *device)
 	if (missing)
 		return missing;
 	if (!nic_exists(index))
-		return "not enough RDMA devices";
+		return "not enough devices";
+	if (!consumer_is_rdma()) {
+		device->nic[0] = 0;
+		snprintf(device->name, sizeof(device->name), "%s",
+			 nic_name(index));
+		return NULL;
+	}
 	snprintf(device->nic, sizeof(device->nic), "%s", nic_name(index));
 	snprintf(path, sizeof(path), "/sys/class/infiniband/%s/device",
 		 device->nic);
@@ -54,7 +60,7 @@ const char *device_find(unsigned int index, struct device *device)
 /* Take the driver of a device away, and the NIC */
 void device_unbind(const struct device *device)
 {
-	if (!shell("rdma link delete %s", device->nic) ||
+	if ((device->nic[0] && !shell("rdma link delete %s", device->nic)) ||
 	    !shell("p=%s; echo $p > /sys/bus/pci/devices/$p/driver/unbind",
 		   device->name))
 		die("cannot unbind %s", device->name);

@@ -94,6 +94,7 @@ static void write64(struct nvme *nvme, unsigned int offset, uint64_t value)
 static void queue_init(struct nvme *nvme, struct nvme_queue *queue,
 		       unsigned int id, void *memory, uint64_t iova)
 {
+	queue->nvme = nvme;
 	queue->id = id;
 	queue->memory = memory;
 	queue->iova = iova;
@@ -107,11 +108,18 @@ static void queue_init(struct nvme *nvme, struct nvme_queue *queue,
 	memset(memory, 0, 2 * PAGE);
 }
 
+/* As it does when it must not do DMA any more */
+static bool has_failed(struct nvme *nvme)
+{
+	return read32(nvme, CSTS) & CSTS_FATAL;
+}
+
 /* Returns 0, a negative errno, or the status of the command */
 static int command(struct nvme_queue *queue, const struct nvme_command *command)
 {
 	struct nvme_completion *done = &queue->cq[queue->head];
 	uint64_t end = now_ms() + PATIENCE_MS;
+	unsigned int looks = 0;
 	uint16_t status;
 
 	queue->sq[queue->tail] = *command;
@@ -122,6 +130,8 @@ static int command(struct nvme_queue *queue, const struct nvme_command *command)
 	while (((status = done->status) & 1) != queue->phase) {
 		if (now_ms() > end)
 			return -ETIMEDOUT;
+		if (!(++looks % 64) && has_failed(queue->nvme))
+			return -EIO;
 		usleep(20);
 	}
 	if (++queue->head == DEPTH) {
@@ -139,7 +149,8 @@ static void admin(struct nvme *nvme, const struct nvme_command *cmd)
 	pthread_mutex_lock(&nvme->mutex);
 	ret = command(&nvme->admin, cmd);
 	pthread_mutex_unlock(&nvme->mutex);
-	if (ret)
+	/* One that has failed can only be stopped */
+	if (ret && ret != -EIO)
 		die("the controller fails command %#x: %d", cmd->opcode, ret);
 }
 
@@ -148,7 +159,7 @@ static void wait_ready(struct nvme *nvme, uint32_t ready)
 	uint64_t end = now_ms() + PATIENCE_MS;
 
 	while ((read32(nvme, CSTS) & CSTS_READY) != ready) {
-		if (now_ms() > end || read32(nvme, CSTS) & CSTS_FATAL)
+		if (now_ms() > end || (ready && has_failed(nvme)))
 			die("the controller does not %s",
 			    ready ? "start" : "stop");
 		usleep(100);

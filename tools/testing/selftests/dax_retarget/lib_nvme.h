@@ -12,7 +12,10 @@
 #define NVME_QUEUE_PAGES 5	/* of a queue's memory */
 #define NVME_QUEUES	32
 
+struct nvme;
+
 struct nvme_queue {
+	struct nvme *nvme;
 	unsigned int id;
 	struct nvme_command *sq;
 	struct nvme_completion *cq;

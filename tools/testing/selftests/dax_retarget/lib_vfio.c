@@ -262,9 +262,10 @@ static const struct backend iommufd = {
 	.unmap	= iommufd_unmap,
 };
 
-/* Let the device be a bus master, and find its registers */
-static void device_start(struct vfio_nic *nic)
+/* Let the device be a bus master */
+void vfio_start_again(const struct nic *base)
 {
+	const struct vfio_nic *nic = (const struct vfio_nic *)base;
 	struct vfio_region_info info = {
 		.argsz = sizeof(info),
 		.index = VFIO_PCI_CONFIG_REGION_INDEX,
@@ -279,8 +280,17 @@ static void device_start(struct vfio_nic *nic)
 	if (pwrite(nic->device, &command, sizeof(command),
 		   info.offset + PCI_COMMAND) != sizeof(command))
 		die("cannot enable the device");
+}
 
-	info.index = VFIO_PCI_BAR0_REGION_INDEX;
+/* Enable the device, and find its registers */
+static void device_start(struct vfio_nic *nic)
+{
+	struct vfio_region_info info = {
+		.argsz = sizeof(info),
+		.index = VFIO_PCI_BAR0_REGION_INDEX,
+	};
+
+	vfio_start_again(&nic->nic);
 	if (ioctl(nic->device, VFIO_DEVICE_GET_REGION_INFO, &info))
 		die("the device has no registers");
 	nic->bar_size = info.size;

@@ -12,6 +12,8 @@
 bool nic_is_type1(const struct nic *nic);
 bool nic_is_iommufd(const struct nic *nic);
 
+void vfio_start_again(const struct nic *nic);
+
 int vfio_container(const struct nic *nic);
 uint32_t iommufd_ioas(const struct nic *nic);
 uint32_t iommufd_device(const struct nic *nic);

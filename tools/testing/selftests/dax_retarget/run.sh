@@ -30,7 +30,10 @@ Usage: run.sh [--expect on|off|pt|noengine] [--controls] [TEST...]
 
 Needs root. From the environment:
   DAX_RETARGET_DIR	folder on a file system mounted with DAX (/mnt)
-  DAX_RETARGET_DEV	RDMA device (the first)
+  DAX_RETARGET_CONSUMER	of which interface the devices are: rdma (the default), type1
+			(a VFIO container) or iommufd; see lib_nic.c
+  DAX_RETARGET_DEV	RDMA device, or the PCI address of an NVMe controller that is
+			bound to vfio-pci, whose data will be lost (the first)
   DAX_RETARGET_DEV2	another one (the second)
   DAX_RETARGET_RACES	number of races in race.c (20)
   DAX_RETARGET_UMOUNT	the folder may be unmounted and mounted again (not set)
