@@ -62,9 +62,12 @@ may="DAX_RETARGET_UMOUNT=1 DAX_RETARGET_EMERGENCY=1 NICS='bash /share/engine-nic
 program "lint" -- "$VM/lint.sh"
 
 # On a machine where its kernel was not built yet, this takes the longest.
-guest "equivalence to the page cache" --fs none --nvdimm 512M --nvdimm 512M --limit 3600 \
+guest "equivalence to the page cache" --fs none --threads single \
+	--nvdimm 512M --nvdimm 512M --limit 3600 \
 	--skip "$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" -- \
-	nics 'spare 1' "$equivalence selftest equivalence.sh"
+	'vfio_devices --last' nics 'spare 1' \
+	"$equivalence selftest equivalence.sh --fs xfs --fs ext2" \
+	"$equivalence type1 selftest equivalence.sh --fs ext4"
 
 # Second-level tables as the IOMMUs without scalable mode have them
 guest "legacy mode, controls" --iommu legacy --nvdimm 512M --nvdimm 512M --limit 3600 \

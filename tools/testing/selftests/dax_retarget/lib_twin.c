@@ -517,7 +517,9 @@ static void register_region(struct twin *twin, const struct layout *layout,
 {
 	bool read_only = twin != &twins[SIDE_TMPFS] &&
 			 (!sequence->write_pin || twin != &twins[SIDE_DAX]);
-	size_t len = layout->nr * PAGE, margin = layout->mid_page ? MARGIN : 0;
+	/* Only a region of RDMA may begin and end within a page */
+	bool mid_page = layout->mid_page && consumer_is_rdma();
+	size_t len = layout->nr * PAGE, margin = mid_page ? MARGIN : 0;
 	unsigned long first = first_mapped(layout);
 	struct side *side = &twin->side;
 	char path[64];

@@ -434,6 +434,8 @@ static int vfio_post(struct conn *conn, const struct ibv_mr *mr, uintptr_t addr,
 {
 	struct vfio_conn *vfio = to_vfio_conn(conn);
 	uint64_t remote = iova_of(mr, addr), own;
+	size_t part;
+	int error = 0;
 
 	if (vfio->nr_done == CONN_DEPTH)
 		return -ENOMEM;
@@ -443,10 +445,13 @@ static int vfio_post(struct conn *conn, const struct ibv_mr *mr, uintptr_t addr,
 		buf = local->addr;
 	}
 	own = iova_of(local, (uintptr_t)buf);
-	vfio->done[vfio->nr_done++] =
-		opcode == IBV_WR_RDMA_WRITE ?
-		nvme_copy(&vfio->queue, own, remote, len) :
-		nvme_copy(&vfio->queue, remote, own, len);
+	for (; len && !error; len -= part, own += part, remote += part) {
+		part = len < PAGE ? len : PAGE;
+		error = opcode == IBV_WR_RDMA_WRITE ?
+			nvme_copy(&vfio->queue, own, remote, part) :
+			nvme_copy(&vfio->queue, remote, own, part);
+	}
+	vfio->done[vfio->nr_done++] = error;
 	return 0;
 }
 
