@@ -656,40 +656,55 @@ static int flush_iommu(struct dmar_domain *domain, struct intel_iommu *iommu,
 }
 
 /*
- * Not by cache_tag_flush_range(), which does not tell whether the IOMMU confirmed, and
- * does not know a device that is being attached or detached: the device has a context
- * entry already, or still, and no tag. While there can be an entry, the domain has a
- * number in the IOMMU. A device with a translation cache of its own reaches no range,
- * see intel_retarget_refusal().
+ * In a consumer's domain, a device that is being attached or detached has a context
+ * entry already, or still, and no cache tag. While there can be an entry, the domain has
+ * a number in the IOMMU.
+ */
+static int flush_numbers(struct dmar_domain *domain,
+			 const struct iommu_retarget_range *range,
+			 unsigned int nr)
+{
+	struct iommu_domain_info *info;
+	unsigned long i;
+	int err, ret = 0;
+
+	xa_lock(&domain->iommu_array);
+	xa_for_each(&domain->iommu_array, i, info) {
+		err = flush_iommu(domain, info->iommu, info->did,
+				  IOMMU_NO_PASID, range, nr);
+		if (err)
+			ret = err;
+	}
+	xa_unlock(&domain->iommu_array);
+	return ret;
+}
+
+/*
+ * Not by cache_tag_flush_range(), which does not tell whether the IOMMU confirmed. The
+ * device of another domain stays attached while the domain has pins. A device with a
+ * translation cache of its own reaches no range, see intel_retarget_refusal().
  */
 static int intel_retarget_flush(struct iommu_domain *domain,
 				const struct iommu_retarget_range *range,
 				unsigned int nr)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
-	struct iommu_domain_info *info;
+	bool consumers = dmar_domain->retargeted;
 	struct cache_tag *tag;
-	unsigned long flags, i;
+	unsigned long flags;
 	int err, ret = 0;
 
-	xa_lock(&dmar_domain->iommu_array);
-	xa_for_each(&dmar_domain->iommu_array, i, info) {
-		err = flush_iommu(dmar_domain, info->iommu, info->did,
-				  IOMMU_NO_PASID, range, nr);
-		if (err)
-			ret = err;
-	}
-	xa_unlock(&dmar_domain->iommu_array);
-
+	if (consumers)
+		ret = flush_numbers(dmar_domain, range, nr);
 	spin_lock_irqsave(&dmar_domain->cache_lock, flags);
 	list_for_each_entry(tag, &dmar_domain->cache_tags, node) {
 		if (tag->type != CACHE_TAG_IOTLB) {
 			/* Should not be there, and was not flushed */
-			if (dmar_domain->retargeted)
+			if (consumers)
 				ret = -EOPNOTSUPP;
 			continue;
 		}
-		if (tag->pasid == IOMMU_NO_PASID)
+		if (consumers && tag->pasid == IOMMU_NO_PASID)
 			continue;
 		err = flush_iommu(dmar_domain, tag->iommu, tag->domain_id,
 				  tag->pasid, range, nr);

@@ -949,6 +949,7 @@ static void attached_without_tag(struct kunit *test)
 	memory->iommu.cap = BIT_ULL(54) | BIT_ULL(55) | BIT_ULL(39) | 10ULL << 48;
 	INIT_LIST_HEAD(&bench->domain.cache_tags);
 	memory->tags[1].pasid = IOMMU_NO_PASID;
+	intel_retarget_ops.claim(&bench->domain.domain);
 	KUNIT_ASSERT_EQ(test, 0, xa_err(xa_store(&bench->domain.iommu_array, 0,
 						 &info, GFP_KERNEL)));
 	flush_ranges(test, memory, &range, 1);
