@@ -117,7 +117,7 @@ guest "VFIO, XFS" --in $every --threads single --nvdimm 512M --nvdimm 64M --allo
 	vfio_devices devdax \
 	"$may type1 selftests truncate reuse largepage region lifetime scratch window race durability fail_nth security umount vfio" \
 	"${may/engine-nics/vfio-devices} type1 selftests fail_closed" \
-	'type1 selftest controls.sh VFIO' 'type1 selftest controls.sh "hook skipped: punch"'
+	"${may/engine-nics/vfio-devices} type1 selftest controls.sh VFIO" 'type1 selftest controls.sh "hook skipped: punch"'
 
 guest "iommufd, ext4, scalable mode" --in $every --fs ext4 --iommu scalable \
 	--threads single --nvdimm 512M --nvdimm 64M --allow "$assertions" --skip "$no_1g|$iommufd|$untracked" -- \

@@ -13,7 +13,7 @@ fetch()
 {
 	local new=$CACHE/qemu.new package mirror apt
 	rm -rf "$new"
-	mkdir -p "$new"/{lists/partial,archives/partial,root}
+	mkdir -p "$new"/{lists/partial,archives/partial,unpacked}
 	# Where Debian 12 comes from, and the proxy, are the machine's own
 	mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(SITE)' \
 		'Created-By: Packages' | sed -nE 's/^Debian bookworm (.*)/\1/p' | head -n 1)
@@ -28,11 +28,11 @@ fetch()
 		(cd "$new/archives" && "${apt[@]}" download "$package/bookworm-backports")
 	done
 	for package in "$new"/archives/*.deb; do
-		dpkg-deb -x "$package" "$new/root"
+		dpkg-deb -x "$package" "$new/unpacked"
 	done
-	"$new/root/usr/bin/qemu-system-x86_64" -device intel-iommu,help | grep x-flts
+	"$new/unpacked/usr/bin/qemu-system-x86_64" -device intel-iommu,help | grep x-flts
 	rm -rf "$QEMU10"
-	mv "$new/root" "$QEMU10"
+	mv "$new/unpacked" "$QEMU10"
 	rm -rf "$new"
 }
 

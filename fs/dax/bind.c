@@ -13,6 +13,7 @@
  */
 
 #include <linux/dax_retarget.h>
+#include <linux/dax_retarget_test.h>
 #include <linux/device.h>
 #include <linux/export.h>
 #include <linux/init.h>
@@ -57,7 +58,8 @@ bool dax_pin_device_stopped(struct device *dev)
 {
 	struct retarget_device *device;
 
-	if (!dax_retarget_enabled())
+	if (!dax_retarget_enabled() ||
+	    dax_retarget_broken(DAX_BREAK_stay_stopped))
 		return false;
 	/* Pairs with the order in which a device is marked and stopped */
 	smp_mb();

@@ -50,7 +50,7 @@ struct dev_pagemap;
 struct super_block;
 
 /**
- * struct dax_pin - what one consumer object lets one device reach
+ * struct dax_pin - what one consumer object lets devices reach
  * @region: the pages
  * @start: user address of the first page, at registration
  * @ranges: struct dax_pin_range of the pin, by index of the first page; changed by

@@ -2,8 +2,8 @@
 /*
  * DAX retarget: the life of a pin
  *
- * A pin is what one consumer object (an RDMA memory region, say) lets one
- * device reach. The principle: the registry is the pin. No page reference is
+ * A pin is what one consumer object (an RDMA memory region, a mapping of VFIO) lets
+ * devices reach. The principle: the registry is the pin. No page reference is
  * held, so nothing in the file system or the mm waits for a pin, and a pin can
  * be taken back page by page at any time.
  *
@@ -18,6 +18,8 @@
  *             and points marked pages at scratch: a file may lose a page between
  *             registration and mapping. From the moment the pin is live, a hook
  *             replaces entries itself. The device gets an IOVA only afterwards.
+ *             A consumer with IOMMU domains of its own maps by another way, and
+ *             goes on to register afterwards: see domain.c.
  *
  *   retarget  Any number of times: a hook points pages at the region's scratch
  *             page and flushes the IOTLB (hooks.c).
@@ -38,7 +40,7 @@
  * may be gone while the region exists.
  *
  * A region without pages of DAX files has no pin: a consumer may pass NULL for a
- * pin to each function but dax_pin_map_sgtable().
+ * pin to each function but dax_pin_map_sgtable() and dax_pin_map_domain().
  */
 
 #include <linux/dax_retarget.h>

@@ -83,10 +83,11 @@ static unsigned long batch_end(struct retarget_region *region,
 {
 	unsigned long large = SZ_1G >> PAGE_SHIFT;
 	unsigned long page = retarget_mapping_iova(mapping, first) >> PAGE_SHIFT;
+	unsigned long near = min(end, first + large);
 	unsigned long most = RETARGET_REPLACE_BATCH;
 
-	if (READ_ONCE(region->nr_retargeted) &&
-	    find_next_bit(region->retargeted, end, first) < min(end, first + large))
+	/* Without the mutex: a mark that comes later makes the batch take longer */
+	if (data_race(find_next_bit(region->retargeted, near, first)) < near)
 		most = RETARGET_BATCH;
 	else if (mapping->domain->pgsize_bitmap & SZ_1G &&
 		 IS_ALIGNED(page | pfn, large) && end - first >= large)
@@ -171,7 +172,7 @@ static int map_frames(struct retarget_region *region,
 	return ret;
 }
 
-/* Under the region's mutex, that hooks take in reclaim */
+/* Under the region's mutex, which hooks take in reclaim: no allocation enters a file system */
 static int map_batch(struct retarget_region *region,
 		     struct retarget_mapping *mapping, unsigned long first,
 		     unsigned long end, unsigned long pfn, int prot,
@@ -218,7 +219,7 @@ static int map_next(struct retarget_region *region,
 	struct iommu_retarget_scratch *scratch = &mapping->scratch;
 	struct iommu_retarget_scratch reserve = {
 		.phys = scratch->phys,
-		.leaf_size = scratch->leaf_size,
+		.leaf_size = READ_ONCE(scratch->leaf_size),
 		.track = scratch->track,
 		.live = true,
 	};

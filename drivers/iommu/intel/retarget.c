@@ -79,7 +79,7 @@ static void intel_retarget_claim(struct iommu_domain *domain)
 	unsigned long flags;
 
 	spin_lock_irqsave(&dmar_domain->lock, flags);
-	dmar_domain->retargeted = true;
+	WRITE_ONCE(dmar_domain->retargeted, true);
 	spin_unlock_irqrestore(&dmar_domain->lock, flags);
 }
 
@@ -689,7 +689,8 @@ static int intel_retarget_flush(struct iommu_domain *domain,
 				unsigned int nr)
 {
 	struct dmar_domain *dmar_domain = to_dmar_domain(domain);
-	bool consumers = dmar_domain->retargeted;
+	/* Set before the domain has its first page, and for good */
+	bool consumers = READ_ONCE(dmar_domain->retargeted);
 	struct cache_tag *tag;
 	unsigned long flags;
 	int err, ret = 0;

@@ -136,6 +136,9 @@ control "write pins allow remount"	refuse_remount 'READ-ONLY FILE CHANGED' reado
 # These are of devices that VFIO or iommufd gives to the test.
 case ${DAX_RETARGET_CONSUMER-rdma} in
 type1)
+	[ -z "${NICS-}" ] ||
+		control "VFIO: a program starts its device again" stay_stopped 'DEVICE GOES ON: its program' \
+			fail_closed -r fail_closed.flush_punch.the_device_is_stopped
 	control "VFIO: mapped before hooks know it" live "$damaged" vfio -t in_use_while_it_is_mapped
 	if [[ "VFIO: scratch is unpinned" = *"$only"* ]]; then
 		with_broken owns ./vfio -t counts_as_locked_memory > /dev/null 2>&1

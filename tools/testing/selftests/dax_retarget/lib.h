@@ -208,6 +208,7 @@ bool translations_visible(void);
 bool translation_leads_to(uint64_t phys, size_t len,
 			  struct translation *found);
 bool word_in_file(const char *path, const char *word);
+unsigned long locked_memory(void);
 void capability_set(unsigned int capability, bool on);
 
 /* lib_random.c */

@@ -303,3 +303,19 @@ void capability_set(unsigned int capability, bool on)
 	if (syscall(SYS_capset, &header, data))
 		die("cannot set capabilities");
 }
+
+/* Bytes that count against the process's limit of locked memory, for VFIO */
+unsigned long locked_memory(void)
+{
+	unsigned long kilobytes = 0;
+	char line[128];
+	FILE *file = fopen("/proc/self/status", "r");
+
+	if (!file)
+		die("cannot read /proc/self/status");
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmLck: %lu kB", &kilobytes) == 1)
+			break;
+	fclose(file);
+	return kilobytes * 1024;
+}

@@ -35,25 +35,11 @@ FIXTURE_TEARDOWN(security)
 	EXPECT_TRUE(bench_close(&self->bench));
 }
 
-/* Memory that the process has locked, as VFIO counts it: a device takes some */
-static unsigned long locked_memory(void)
-{
-	unsigned long kilobytes = 0;
-	char line[128];
-	FILE *file = fopen("/proc/self/status", "r");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "VmLck: %lu kB", &kilobytes) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return kilobytes * 1024;
-}
-
 static void become_nobody(void)
 {
 	struct rlimit limit;
 
+	/* For VFIO, a device takes some */
 	limit.rlim_cur = locked_memory() + LIMIT * PAGE;
 	limit.rlim_max = limit.rlim_cur;
 

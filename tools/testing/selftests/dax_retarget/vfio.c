@@ -207,31 +207,17 @@ TEST_F(vfio, is_not_unmapped_in_part)
 					    self->region.fd, 0, PAGES));
 }
 
-static long locked_kilobytes(void)
-{
-	long kilobytes = -1;
-	char line[128];
-	FILE *file = fopen("/proc/self/status", "r");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "VmLck: %ld kB", &kilobytes) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return kilobytes;
-}
-
 /* As other memory is, and for as long */
 TEST_F(vfio, counts_as_locked_memory)
 {
-	long locked = locked_kilobytes();
+	unsigned long locked = locked_memory();
 
 	if (!nic_is_type1(self->bench.nic))
 		SKIP(return, "only VFIO containers count it so");
 	ASSERT_EQ(0, ftruncate(self->region.fd, 0));
-	EXPECT_EQ(locked, locked_kilobytes());
+	EXPECT_EQ(locked, locked_memory());
 	region_deregister(&self->region);
-	EXPECT_EQ(locked - (long)(PAGES * PAGE / 1024), locked_kilobytes());
+	EXPECT_EQ(locked - PAGES * PAGE, locked_memory());
 }
 
 /* The container says which pages a device may have written: all, as ever */
