@@ -63,7 +63,7 @@ program "lint" -- "$VM/lint.sh"
 
 # On a machine where its kernel was not built yet, this takes the longest.
 guest "equivalence to the page cache" --fs none --threads single \
-	--nvdimm 512M --nvdimm 512M --limit 3600 \
+	--nvdimm 512M --nvdimm 512M --limit $((600 + 3 * steps)) \
 	--skip "$no_xfs|$no_ext4|(no such operation|no aligned run of 2 MiB) on ext2" -- \
 	'vfio_devices --last' nics 'spare 1' \
 	"$equivalence selftest equivalence.sh --fs xfs --fs ext2" \
