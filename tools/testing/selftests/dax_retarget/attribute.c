@@ -217,7 +217,7 @@ TEST_F(attribute, change_takes_no_page)
 TEST_F(attribute, changed_file_is_unlinked)
 {
 	long retargeted = stat_read("pages_retargeted");
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 	struct region region;
 	struct writer *writer;
 	struct extents old;

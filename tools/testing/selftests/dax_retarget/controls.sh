@@ -44,13 +44,14 @@ passes()	# COMMAND...
 	passed[$*]=1
 }
 
-# With step BREAK left out, the test fails and says REASON.
+# With step BREAK left out, the test fails and says REASON. What the step would
+# have done is not waited for so long.
 notices()	# BREAK REASON COMMAND...
 {
 	local break=$1 reason=$2 output status=0
 	shift 2
 
-	output=$(with_broken "$break" "$@" 2>&1) || status=$?
+	output=$(DAX_RETARGET_PATIENCE=10000 with_broken "$break" "$@" 2>&1) || status=$?
 	if [ $status = 0 ] || ! grep -q "$reason" <<< "$output"; then
 		echo "# $* did not notice, or noticed something else:"
 		ktap_comment <<< "$output"

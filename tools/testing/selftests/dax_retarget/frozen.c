@@ -197,9 +197,9 @@ TEST_F(frozen, another_namespace_goes)
 	finish(_metadata, self);
 
 	if (status < 0)
-		EXPECT_EQ(0, wait_for(disable, PATIENCE_MS));
+		EXPECT_EQ(0, wait_for(disable, patience_ms()));
 	ASSERT_EQ(1, write(go_back, "g", 1));
-	EXPECT_EQ(0, wait_for(enable, PATIENCE_MS));
+	EXPECT_EQ(0, wait_for(enable, patience_ms()));
 	close(go);
 	close(go_back);
 }

@@ -28,11 +28,9 @@
 /* Bytes of a page that tests let the device write: emulated DMA is slow */
 #define PROBE		64
 
-/* An emulated machine takes its time; no test waits longer for anything */
-#define PATIENCE_MS	60000
-
 void __noreturn __printf(1, 2) die(const char *fmt, ...);
 uint64_t now_ms(void);
+uint64_t patience_ms(void);
 void sleep_ms(unsigned int ms);
 
 /* lib_file.c: content */

@@ -46,6 +46,14 @@ uint64_t now_ms(void)
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
 
+/* An emulated machine takes its time; no test waits longer for anything */
+uint64_t patience_ms(void)
+{
+	const char *ms = getenv("DAX_RETARGET_PATIENCE");
+
+	return ms ? strtoul(ms, NULL, 10) : 60000;
+}
+
 void sleep_ms(unsigned int ms)
 {
 	usleep(ms * 1000UL);

@@ -307,7 +307,7 @@ struct writer *writer_start(struct nic *nic, struct ibv_mr *mr,
  */
 int writer_wait(struct writer *writer, unsigned long passes)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 	unsigned long from, now;
 	int error;
 

@@ -118,7 +118,7 @@ static bool has_failed(struct nvme *nvme)
 static int command(struct nvme_queue *queue, const struct nvme_command *command)
 {
 	struct nvme_completion *done = &queue->cq[queue->head];
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 	unsigned int looks = 0;
 	uint16_t status;
 
@@ -156,7 +156,7 @@ static void admin(struct nvme *nvme, const struct nvme_command *cmd)
 
 static void wait_ready(struct nvme *nvme, uint32_t ready)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 
 	while ((read32(nvme, CSTS) & CSTS_READY) != ready) {
 		if (now_ms() > end || (ready && has_failed(nvme)))

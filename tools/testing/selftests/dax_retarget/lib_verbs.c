@@ -272,7 +272,7 @@ static int verbs_post(struct conn *conn, const struct ibv_mr *mr,
 
 static int verbs_complete(struct conn *conn)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 	struct ibv_wc wc;
 	int nr;
 

@@ -198,7 +198,7 @@ static void break_memory(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(machine_check) * self)
 {
 	char command[256], before[PAGE], now[PAGE];
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 
 	read_bad_blocks(self->mount.source, before, sizeof(before));
 	snprintf(command, sizeof(command), "%s 0x%lx",

@@ -331,7 +331,7 @@ TEST_F(poison, then_deregister)
 TEST_F(poison, then_unlink)
 {
 	struct region *region = &self->region;
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 
 	region_unmap(region);
 	fail(_metadata, self);

@@ -141,7 +141,7 @@ TEST_F(quota, counts_what_is_freed)
 
 	file_unlink(region->name);
 	region_unmap(region);
-	end = now_ms() + PATIENCE_MS;
+	end = now_ms() + patience_ms();
 	while (usage(&self->mount, PINNED_USER) && now_ms() < end)
 		sleep_ms(20);
 	EXPECT_EQ(0, usage(&self->mount, PINNED_USER));

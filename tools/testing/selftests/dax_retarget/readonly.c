@@ -227,7 +227,7 @@ TEST_F(readonly, refused_until_last_write_pin_is_gone)
 TEST_F(readonly, allowed_when_pinned_file_is_gone)
 {
 	struct region *region = &self->region;
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 	int error;
 
 	file_unlink(region->name);
@@ -346,7 +346,7 @@ static bool is_read_only(const struct mount_info *mount)
 TEST_F(readonly, emergency_does_not_stop_devices)
 {
 	struct region *region = &self->region;
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 	struct writer *writer;
 
 	SKIP_IF(return, permission_missing("DAX_RETARGET_EMERGENCY",

@@ -247,7 +247,7 @@ static bool take_away(FIXTURE_DATA(removal) * self, enum way way)
 
 static bool bring_back(FIXTURE_DATA(removal) * self, enum way way)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 	bool done = false;
 
 	switch (way) {

@@ -36,6 +36,7 @@ Needs root. From the environment:
 			bound to vfio-pci, whose data will be lost (the first)
   DAX_RETARGET_DEV2	another one (the second)
   DAX_RETARGET_RACES	number of races in race.c (20)
+  DAX_RETARGET_PATIENCE	milliseconds that a test waits for what has to happen (60000)
   DAX_RETARGET_UMOUNT	the folder may be unmounted and mounted again (not set)
   DAX_RETARGET_EMERGENCY	as may all others be made read-only, by SysRq (not set)
   DAX_RETARGET_NAMESPACE	another namespace, which may be disabled (not set)

@@ -111,7 +111,7 @@ static void expect_clean(struct __test_metadata *_metadata,
 /* Wait until so many pages have been taken back */
 static bool retargeted_by(long goal)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
+	uint64_t end = now_ms() + patience_ms();
 
 	while (stat_read("pages_retargeted") < goal) {
 		if (now_ms() > end)
