@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,39 @@ TEST_F(fail_closed, once)
 	region_close(region);
 	EXPECT_EQ(1, nr_reports(self))
 		TH_LOG("the device is stopped more than once");
+}
+
+static void *reset_over_and_over(void *nic)
+{
+	unsigned int i;
+	int error = 0;
+
+	for (i = 0; i < 10 && !error; i++)
+		error = vfio_reset(nic);
+	return (void *)(long)error;
+}
+
+/*
+ * A reset saves the configuration of the device, waits, and restores what it saved. A
+ * program can ask for one at any time.
+ */
+TEST_F(fail_closed, stopped_during_a_reset)
+{
+	pthread_t thread;
+	void *error;
+
+	if (consumer_is_rdma() || variant->hook != PUNCH || variant->large)
+		SKIP(return, "said by another variant");
+	ASSERT_EQ(0, pthread_create(&thread, NULL, reset_over_and_over,
+				    self->bench.nic));
+	sleep_ms(150);
+	switch_write(variant->fault, 1);
+	ASSERT_EQ(0, run_hook(&self->region, variant->hook, self->pos));
+	pthread_join(thread, &error);
+	ASSERT_EQ(NULL, error);
+	EXPECT_EQ(1, nr_reports(self));
+	EXPECT_FALSE(is_bus_master(self))
+		TH_LOG("DEVICE GOES ON: a reset has started it");
 }
 
 TEST_HARNESS_MAIN

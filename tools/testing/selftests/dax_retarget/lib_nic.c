@@ -19,6 +19,7 @@ static const struct consumer *find_consumer(const char *name)
 	static const struct consumer * const all[] = {
 		&verbs_consumer,
 		&type1_consumer,
+		&compat_consumer,
 		&iommufd_consumer,
 	};
 	unsigned int i;
@@ -44,7 +45,8 @@ bool consumer_is_rdma(void)
 /* NULL, or why no region has pages of files and other memory */
 const char *mixed_missing(void)
 {
-	return consumer() == &iommufd_consumer ?
+	return consumer() == &iommufd_consumer ||
+	       consumer() == &compat_consumer ?
 	       "iommufd takes pages of DAX files alone" : NULL;
 }
 

@@ -38,6 +38,7 @@ struct consumer {
 
 extern const struct consumer verbs_consumer;
 extern const struct consumer type1_consumer;
+extern const struct consumer compat_consumer;
 extern const struct consumer iommufd_consumer;
 
 #endif

@@ -114,6 +114,12 @@ static bool has_failed(struct nvme *nvme)
 	return read32(nvme, CSTS) & CSTS_FATAL;
 }
 
+/* Or as one that was reset */
+static bool has_stopped(struct nvme *nvme)
+{
+	return has_failed(nvme) || !(read32(nvme, CSTS) & CSTS_READY);
+}
+
 /* Returns 0, a negative errno, or the status of the command */
 static int command(struct nvme_queue *queue, const struct nvme_command *command)
 {
@@ -130,7 +136,7 @@ static int command(struct nvme_queue *queue, const struct nvme_command *command)
 	while (((status = done->status) & 1) != queue->phase) {
 		if (now_ms() > end)
 			return -ETIMEDOUT;
-		if (!(++looks % 64) && has_failed(queue->nvme))
+		if (!(++looks % 64) && has_stopped(queue->nvme))
 			return -EIO;
 		usleep(20);
 	}
@@ -149,7 +155,7 @@ static void admin(struct nvme *nvme, const struct nvme_command *cmd)
 	pthread_mutex_lock(&nvme->mutex);
 	ret = command(&nvme->admin, cmd);
 	pthread_mutex_unlock(&nvme->mutex);
-	/* One that has failed can only be stopped */
+	/* One that has failed, or was reset, can only be stopped */
 	if (ret && ret != -EIO)
 		die("the controller fails command %#x: %d", cmd->opcode, ret);
 }

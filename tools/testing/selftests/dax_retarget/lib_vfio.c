@@ -88,13 +88,13 @@ static struct vfio_mr *to_vfio_mr(const struct ibv_mr *mr)
 /* The devices of vfio-pci in order of their names, unless others were asked for */
 static const char *vfio_name(unsigned int index)
 {
-	static char names[2][64];
+	static char names[16][64];
 	const char *name = getenv(index ? "DAX_RETARGET_DEV2" :
 					  "DAX_RETARGET_DEV");
 	struct dirent **entries;
 	int i, nr, found = 0;
 
-	if (name)
+	if (name || index >= ARRAY_SIZE(names))
 		return name;
 	nr = scandir("/sys/bus/pci/drivers/vfio-pci", &entries, NULL, alphasort);
 	for (i = 0; i < nr; i++) {
@@ -120,22 +120,45 @@ static void group_of(const char *name, char *path, size_t size)
 	snprintf(path, size, "/dev/vfio/%s", strrchr(target, '/') + 1);
 }
 
-/* A container of the group's own */
-static void type1_attach(struct vfio_nic *nic, const char *name)
+/* A process that ends may have the device still */
+static int open_when_free(const char *path)
+{
+	uint64_t end = now_ms() + patience_ms();
+	int fd;
+
+	while ((fd = open(path, O_RDWR | O_CLOEXEC)) < 0) {
+		if (errno != EBUSY || now_ms() > end)
+			die("cannot open %s: %s", path, strerror(errno));
+		sleep_ms(10);
+	}
+	return fd;
+}
+
+/* A container of the group's own, which iommufd can be, too */
+static void container_attach(struct vfio_nic *nic, const char *name,
+			     const char *container)
 {
 	char path[128];
 
 	group_of(name, path, sizeof(path));
-	nic->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	nic->group = open(path, O_RDWR | O_CLOEXEC);
-	if (nic->container < 0 || nic->group < 0)
-		die("cannot open %s", path);
+	nic->group = open_when_free(path);
+	nic->container = open_when_free(container);
 	if (ioctl(nic->group, VFIO_GROUP_SET_CONTAINER, &nic->container) ||
 	    ioctl(nic->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
 		die("no container for %s", path);
 	nic->device = ioctl(nic->group, VFIO_GROUP_GET_DEVICE_FD, name);
 	if (nic->device < 0)
 		die("cannot open %s", name);
+}
+
+static void type1_attach(struct vfio_nic *nic, const char *name)
+{
+	container_attach(nic, name, "/dev/vfio/vfio");
+}
+
+static void compat_attach(struct vfio_nic *nic, const char *name)
+{
+	container_attach(nic, name, "/dev/iommu");
 }
 
 static int type1_map(struct vfio_nic *nic, void *addr, size_t len,
@@ -169,6 +192,12 @@ static int type1_unmap(struct vfio_nic *nic, uint64_t iova, size_t len)
 
 static const struct backend type1 = {
 	.attach	= type1_attach,
+	.map	= type1_map,
+	.unmap	= type1_unmap,
+};
+
+static const struct backend compat = {
+	.attach	= compat_attach,
 	.map	= type1_map,
 	.unmap	= type1_unmap,
 };
@@ -208,6 +237,7 @@ static void iommufd_attach(struct vfio_nic *nic, const char *name)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+	uint64_t end = now_ms() + patience_ms();
 	char folder[128], path[320] = "/dev/vfio/devices/";
 	size_t prefix = strlen(path);
 
@@ -215,13 +245,17 @@ static void iommufd_attach(struct vfio_nic *nic, const char *name)
 	if (!find_entry(folder, "vfio", path + prefix, sizeof(path) - prefix))
 		die("%s is no device of VFIO", name);
 	nic->group = -1;
-	nic->container = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	nic->device = open(path, O_RDWR | O_CLOEXEC);
-	if (nic->container < 0 || nic->device < 0)
-		die("cannot open /dev/iommu and %s", path);
+	nic->device = open_when_free(path);
+	nic->container = open_when_free("/dev/iommu");
 	bind.iommufd = nic->container;
-	if (ioctl(nic->device, VFIO_DEVICE_BIND_IOMMUFD, &bind) ||
-	    ioctl(nic->container, IOMMU_IOAS_ALLOC, &alloc))
+	/* A process that ends may have the device still */
+	while (ioctl(nic->device, VFIO_DEVICE_BIND_IOMMUFD, &bind)) {
+		if (errno != EBUSY || now_ms() > end)
+			die("iommufd does not take %s: %s", name,
+			    strerror(errno));
+		sleep_ms(10);
+	}
+	if (ioctl(nic->container, IOMMU_IOAS_ALLOC, &alloc))
 		die("iommufd does not take %s", name);
 	nic->ioas = alloc.out_ioas_id;
 	nic->device_id = bind.out_devid;
@@ -282,6 +316,14 @@ void vfio_start_again(const struct nic *base)
 		die("cannot enable the device");
 }
 
+/* Reset the device, which ends what it does; 0 or an errno */
+int vfio_reset(const struct nic *nic)
+{
+	int device = ((const struct vfio_nic *)nic)->device;
+
+	return ioctl(device, VFIO_DEVICE_RESET) ? errno : 0;
+}
+
 /* Enable the device, and find its registers */
 static void device_start(struct vfio_nic *nic)
 {
@@ -323,6 +365,11 @@ static struct nic *vfio_open(unsigned int index, const struct backend *backend)
 static struct nic *type1_open(unsigned int index)
 {
 	return vfio_open(index, &type1);
+}
+
+static struct nic *compat_open(unsigned int index)
+{
+	return vfio_open(index, &compat);
 }
 
 static struct nic *iommufd_open(unsigned int index)
@@ -512,7 +559,7 @@ uint64_t vfio_iova(const struct ibv_mr *mr)
 	return to_vfio_mr(mr)->iova;
 }
 
-/* IOVAs for memory at @addr that the test maps by itself; never given back */
+/* IOVAs for memory at @addr that the test maps by itself */
 uint64_t vfio_iova_reserve(struct nic *nic, void *addr, size_t len)
 {
 	uint64_t iova = slots_get(to_vfio(nic), (uintptr_t)addr, len);
@@ -532,6 +579,27 @@ struct ibv_mr *vfio_alias(struct nic *nic, uint64_t iova, void *addr, size_t len
 	mr->mr.addr = addr;
 	mr->mr.length = len;
 	return &mr->mr;
+}
+
+/* The pages of a region at other IOVAs, from byte @offset of it on; a region too */
+struct ibv_mr *iommufd_copy(struct ibv_mr *mr, size_t offset)
+{
+	struct vfio_nic *nic = to_vfio_mr(mr)->nic;
+	struct iommu_ioas_copy copy = {
+		.size = sizeof(copy),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.dst_ioas_id = nic->ioas,
+		.src_ioas_id = nic->ioas,
+		.length = mr->length - offset,
+		.src_iova = vfio_iova(mr) + offset,
+	};
+	char *addr = (char *)mr->addr + offset;
+
+	copy.dst_iova = vfio_iova_reserve(&nic->nic, addr, copy.length);
+	if (ioctl(nic->container, IOMMU_IOAS_COPY, &copy))
+		die("cannot copy a mapping");
+	return vfio_alias(&nic->nic, copy.dst_iova, addr, copy.length);
 }
 
 void vfio_alias_free(struct ibv_mr *mr)
@@ -555,4 +623,5 @@ void vfio_alias_free(struct ibv_mr *mr)
 }
 
 const struct consumer type1_consumer = VFIO_CONSUMER(type1);
+const struct consumer compat_consumer = VFIO_CONSUMER(compat);
 const struct consumer iommufd_consumer = VFIO_CONSUMER(iommufd);

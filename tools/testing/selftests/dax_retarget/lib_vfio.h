@@ -13,6 +13,7 @@ bool nic_is_type1(const struct nic *nic);
 bool nic_is_iommufd(const struct nic *nic);
 
 void vfio_start_again(const struct nic *nic);
+int vfio_reset(const struct nic *nic);
 
 int vfio_container(const struct nic *nic);
 uint32_t iommufd_ioas(const struct nic *nic);
@@ -22,6 +23,7 @@ void iommufd_attach_device(const struct nic *nic, uint32_t pt);
 /* IOVA of a region, and another name for some of its IOVAs */
 uint64_t vfio_iova(const struct ibv_mr *mr);
 struct ibv_mr *vfio_alias(struct nic *nic, uint64_t iova, void *addr, size_t len);
+struct ibv_mr *iommufd_copy(struct ibv_mr *mr, size_t offset);
 void vfio_alias_free(struct ibv_mr *mr);
 uint64_t vfio_last_iova(const struct nic *nic);
 uint64_t vfio_iova_reserve(struct nic *nic, void *addr, size_t len);

@@ -31,7 +31,8 @@ Usage: run.sh [--expect on|off|pt|noengine] [--controls] [TEST...]
 Needs root. From the environment:
   DAX_RETARGET_DIR	folder on a file system mounted with DAX (/mnt)
   DAX_RETARGET_CONSUMER	of which interface the devices are: rdma (the default), type1
-			(a VFIO container) or iommufd; see lib_nic.c
+			(a VFIO container), iommufd, or compat (iommufd as a VFIO
+			container); see lib_nic.c
   DAX_RETARGET_DEV	RDMA device, or the PCI address of an NVMe controller that is
 			bound to vfio-pci, whose data will be lost (the first)
   DAX_RETARGET_DEV2	another one (the second)

@@ -289,25 +289,12 @@ TEST_F(vfio, pages_at_two_iovas)
 {
 	struct nic *nic = self->bench.nic;
 	struct ibv_mr *mr = self->region.mr, *copy;
-	struct iommu_ioas_copy request = {
-		.size = sizeof(request),
-		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-			 IOMMU_IOAS_MAP_WRITEABLE,
-		.length = (PAGES - FIRST) * PAGE,
-	};
 
 	if (!nic_is_iommufd(nic))
 		SKIP(return, "only iommufd copies mappings");
 	/* Without the first pages, and after some are gone */
 	ASSERT_EQ(0, file_punch(self->region.fd, FIRST * PAGE, NR / 2 * PAGE));
-	request.src_ioas_id = iommufd_ioas(nic);
-	request.dst_ioas_id = request.src_ioas_id;
-	request.src_iova = vfio_iova(mr) + FIRST * PAGE;
-	request.dst_iova = vfio_iova_reserve(nic, mr->addr + FIRST * PAGE,
-					     request.length);
-	ASSERT_EQ(0, ioctl(vfio_container(nic), IOMMU_IOAS_COPY, &request));
-	copy = vfio_alias(nic, request.dst_iova, mr->addr + FIRST * PAGE,
-			  request.length);
+	copy = iommufd_copy(mr, FIRST * PAGE);
 
 	EXPECT_EQ(0, conn_write_pages(self->bench.conn, copy, 0, NR / 2,
 				      DEVICE2));
