@@ -333,7 +333,8 @@ static void usage(FILE *f)
 	fprintf(f, "Usage: stress [option...]\n"
 		"\n"
 		"  --time SECONDS      for how long (120)\n"
-		"  --jobs N            workers, up to %d (4)\n"
+		"  --jobs N            workers, up to %d (4), each with a device of its own if\n"
+		"                      the devices are of VFIO\n"
 		"  --seed N            of what they do (from the clock)\n"
 		"  --phase SECONDS     until the next thing is removed (30, or a fifth of the\n"
 		"                      time)\n"
@@ -399,6 +400,8 @@ int main(int argc, char **argv)
 	if (shared == MAP_FAILED)
 		die("no memory");
 	missing = bench_open(&bench);
+	if (!consumer_is_rdma() && !nic_exists(options.jobs - 1))
+		missing = "VFIO gives a device to one worker alone: fewer --jobs";
 	if (!missing && getenv("DAX_RETARGET_UMOUNT"))
 		missing = mount_find(&mount_info);
 	if (!missing)

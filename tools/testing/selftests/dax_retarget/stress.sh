@@ -8,16 +8,21 @@
 #   stress.sh nic|engine|memory take|memory give	called by stress
 #
 # The file system is the one on DAX_RETARGET_DIR (/mnt). NICS is the command that
-# sets up NICs, engine-nics.sh; without it, only the mount goes away. Needs root.
+# sets up NICs, engine-nics.sh, or vfio-devices.sh for DAX_RETARGET_CONSUMER=type1 or
+# iommufd; without it, only the mount goes away. Needs root.
 set -euo pipefail
 
 self=$(realpath "$0")
 note=/run/dax_retarget.stress
 
-# Removing a link or its engine waits until no program has the NIC open.
+# Removing a device waits until no program has it open.
 nic()
 {
 	local name
+	if [ "${DAX_RETARGET_CONSUMER-rdma}" != rdma ]; then
+		engine
+		return
+	fi
 	name=$(rdma link | awk 'NR == 1 { sub("/.*", "", $2); print $2 }')
 	rdma link delete "$name"
 	$NICS > /dev/null
@@ -25,9 +30,17 @@ nic()
 
 engine()
 {
-	local driver=/sys/bus/pci/drivers/nvme_dma devices
+	case ${DAX_RETARGET_CONSUMER-rdma} in
+	rdma) unbind_last nvme_dma ;;
+	*) unbind_last vfio-pci ;;
+	esac
+}
+
+unbind_last()	# DRIVER
+{
+	local driver=/sys/bus/pci/drivers/$1 devices
 	devices=("$driver"/*:*:*)
-	echo "${devices[-1]##*/}" > $driver/unbind
+	echo "${devices[-1]##*/}" > "$driver/unbind"
 	$NICS > /dev/null
 }
 

@@ -589,6 +589,14 @@ static void let_file_system_go(unsigned int epoch)
 	}
 }
 
+/* VFIO gives a device to one process at a time */
+static unsigned int nic_of_worker(void)
+{
+	if (!consumer_is_rdma())
+		return me - shared->jobs;
+	return nic_exists(1) ? pick(2) : 0;
+}
+
 /**
  * work - live the life of a worker
  *
@@ -602,7 +610,7 @@ void work(void)
 	for (i = 0; i < REGIONS; i++)
 		parts[i].region.fd = -1;
 	reseed(me - shared->jobs, me->life, 0);
-	nic = nic_open(nic_exists(1) ? pick(2) : 0);
+	nic = nic_open(nic_of_worker());
 	conn = conn_open(nic);
 	for (i = 1; !load(shared->stop); i++) {
 		epoch = load(shared->epoch);
