@@ -30,7 +30,7 @@ Usage: vm/bench.sh [option...]
 USAGE
 }
 
-guests=(xfs ext4 xfs-off ext4-off xfs-stock ext4-stock beside many)
+guests=(xfs ext4 xfs-off ext4-off xfs-stock ext4-stock type1 type1-off iommufd iommufd-off beside many)
 set=default out=$CACHE/bench only='' report='' format=table
 
 while [ $# -gt 0 ]; do
@@ -146,6 +146,20 @@ if [ -z "$report" ]; then
 		guest $fs-off $fs off '' --nvdimm "$nvdimm" -- nics \
 			"$cost -x ${one[*]} memory path" \
 			"$cost -x -c c ${measure[*]} blocks sync"
+	done
+	# The same by other consumers. iommufd uses no first-level tables in this kernel.
+	for consumer in type1 iommufd; do
+		devices=()
+		[ $consumer = type1 ] || devices=(--iommu scalable)
+		groups=(blocks register regions)
+		[ $consumer = type1 ] || groups+=(mappings)
+		guest $consumer xfs on '' "${devices[@]}" --memory "$memory" --nvdimm "$nvdimm" \
+			--nvdimm "$devdax" --nvdimm "$devdax" -- \
+			vfio_devices 'devdax 1 4096' 'devdax 2 2M' \
+			"$consumer $cost ${one[*]} memory" \
+			"$consumer $cost -c c $devdaxes ${one[*]} ${groups[*]}"
+		guest $consumer-off xfs off '' "${devices[@]}" --nvdimm "$nvdimm" -- vfio_devices \
+			"$consumer $cost -x ${one[*]} memory"
 	done
 	guest beside xfs on preempt=full --memory "$memory" -- nics \
 		"$cost -e 4 -c e -n $times -s $((other * mib)) beside ranges" \

@@ -54,6 +54,8 @@ static const struct group {
 	  "truncate, punch and unlink, with pins and without" },
 	{ "regions", cost_regions, PER_ENTRY,
 	  "truncate of a file with several regions" },
+	{ "mappings", cost_mappings, PER_ENTRY,
+	  "truncate of a file with a region that is mapped several times" },
 	{ "page", cost_page, PER_ENTRY, "punch of one page" },
 	{ "sync", cost_sync, PER_SIZE, "fsync where nothing was written" },
 	{ "register", cost_register, PER_SIZE,
@@ -371,7 +373,7 @@ int main(int argc, char **argv)
 	if (nic_exists(0))
 		nic = nic_open(0);
 	else if (options.pins)
-		die("no RDMA device (set DAX_RETARGET_DEV)");
+		die("no device (set DAX_RETARGET_DEV)");
 	for (; optind < argc; optind++)
 		measure(find_group(argv[optind]), sizes, nr_sizes ?: 1,
 			entries, caches);

@@ -48,6 +48,7 @@ void *memory_map_contiguous(size_t len, int *fd);
 
 void cost_blocks(void);
 void cost_regions(void);
+void cost_mappings(void);
 void cost_page(void);
 void cost_sync(void);
 void cost_register(void);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cost.h"
+#include "lib_vfio.h"
 
 #define MAX_REGIONS	5
 
@@ -50,9 +51,12 @@ static void operate(struct subject *subject, enum operation operation)
 		die("%s fails", names[operation]);
 }
 
-/* With so many regions that have the whole file. *@flushes gets flushes of the IOTLB */
+/*
+ * With so many regions that have the whole file, or one region that is mapped so many
+ * times. *@flushes gets flushes of the IOTLB.
+ */
 static uint64_t cost_of(enum operation operation, unsigned int nr_regions,
-			long *flushes)
+			bool copies, long *flushes)
 {
 	struct ibv_mr *mr[MAX_REGIONS];
 	struct subject subject;
@@ -62,7 +66,8 @@ static uint64_t cost_of(enum operation operation, unsigned int nr_regions,
 
 	subject_open(&subject, "subject", options.size);
 	for (i = 0; i < nr_regions; i++)
-		mr[i] = subject_register(&subject);
+		mr[i] = i && copies ? iommufd_copy(mr[0], 0) :
+				      subject_register(&subject);
 	/* A file that is mapped is not deleted */
 	if (operation == UNLINK)
 		subject_unmap(&subject);
@@ -80,13 +85,14 @@ static uint64_t cost_of(enum operation operation, unsigned int nr_regions,
 }
 
 static uint64_t least_cost(enum operation operation, unsigned int nr_regions,
-			   long *flushes)
+			   bool copies, long *flushes)
 {
 	uint64_t cost = UINT64_MAX;
 	unsigned int i;
 
 	for (i = 0; i < options.times; i++)
-		cost = least(cost, cost_of(operation, nr_regions, flushes));
+		cost = least(cost, cost_of(operation, nr_regions,
+					   copies, flushes));
 	return cost;
 }
 
@@ -96,11 +102,11 @@ static void measure_operation(enum operation operation)
 	long flushes;
 
 	snprintf(name, sizeof(name), "%s.unpinned", names[operation]);
-	report(name, least_cost(operation, 0, &flushes), "instructions");
+	report(name, least_cost(operation, 0, false, &flushes), "instructions");
 	if (!options.pins)
 		return;
 	snprintf(name, sizeof(name), "%s.pinned", names[operation]);
-	report(name, least_cost(operation, 1, &flushes), "instructions");
+	report(name, least_cost(operation, 1, false, &flushes), "instructions");
 	snprintf(name, sizeof(name), "%s.flushes", names[operation]);
 	report(name, flushes, "flushes");
 }
@@ -147,11 +153,27 @@ void cost_regions(void)
 {
 	long flushes;
 
-	report("truncate.1_region", least_cost(TRUNCATE, 1, &flushes),
+	report("truncate.1_region", least_cost(TRUNCATE, 1, false, &flushes),
 	       "instructions");
-	report("truncate.5_regions", least_cost(TRUNCATE, MAX_REGIONS,
-						&flushes), "instructions");
+	report("truncate.5_regions",
+	       least_cost(TRUNCATE, MAX_REGIONS, false, &flushes),
+	       "instructions");
 	report("truncate.5_regions.flushes", flushes, "flushes");
+}
+
+/* One pin that several IOVA ranges lead to, which only iommufd has */
+void cost_mappings(void)
+{
+	unsigned int nr;
+	char name[32];
+	long flushes;
+
+	for (nr = 1; nr <= 4; nr *= 2) {
+		snprintf(name, sizeof(name), "truncate.%u_mappings", nr);
+		report(name, least_cost(TRUNCATE, nr, true, &flushes),
+		       "instructions");
+	}
+	report("truncate.4_mappings.flushes", flushes, "flushes");
 }
 
 /* What a punch of one page costs, and of a neighbour of a page that went */
