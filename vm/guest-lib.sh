@@ -34,7 +34,8 @@ vfio_devices()	# [--last]
 	/share/vfio-devices.sh "$@" > /dev/null
 }
 
-# The tests' regions are mappings of a VFIO container, or of iommufd, see lib_nic.c.
+# The tests' regions are mappings of a VFIO container, of iommufd, or of iommufd
+# as a container, see lib_nic.c.
 type1()		# COMMAND...
 {
 	DAX_RETARGET_CONSUMER=type1 "$@"
@@ -43,6 +44,11 @@ type1()		# COMMAND...
 iommufd()	# COMMAND...
 {
 	DAX_RETARGET_CONSUMER=iommufd "$@"
+}
+
+compat()	# COMMAND...
+{
+	DAX_RETARGET_CONSUMER=compat "$@"
 }
 
 # A NIC whose payload the CPU moves, as rxe is without the test-only patch
@@ -157,12 +163,18 @@ kunit()
 	     END { print "1.." n + 0; exit n == 0 || failed > 0 }'
 }
 
-# The kernel's own test of what long-term pins may be of. What it says is a comment:
-# it also fails tests that a kernel of this configuration fails anyway, and is
-# compared with what it says on another guest.
-gup_longterm()
+# The kernel's own tests of what the product touches. What a test says is a comment:
+# some also fail on a kernel of this configuration without the product, so it is
+# compared with what the test says on another guest.
+kernel_tests()
 {
-	(cd /mnt && /image/selftests/mm/gup_longterm | grep -E '^(not )?ok' | sed 's/^/# gup_longterm: /')
+	(cd /mnt && kernel_test mm/gup_longterm)
+	kernel_test iommu/iommufd
+}
+
+kernel_test()	# PROGRAM
+{
+	"/image/selftests/$1" | grep -E '^(not )?ok' | sed "s|^|# kernel test: ${1#*/}: |"
 }
 
 # With KCSAN: where nothing was watched, it says little that nothing was found.

@@ -36,9 +36,22 @@ build_tests()
 	kmake "$BUILD" M="$test_modules" INSTALL_MOD_PATH="$stage" modules_install
 	rm -f "$stage"/lib/modules/*/build
 	kmake "$BUILD" TARGETS=dax_retarget INSTALL_PATH="$stage/selftests" kselftest-install
-	mkdir "$stage/selftests/mm"
-	make -C "$TREE/tools/testing/selftests/mm" OUTPUT="$stage/selftests/mm" \
-		KHDR_INCLUDES="-isystem $BUILD/usr/include" "$stage/selftests/mm/gup_longterm"
+	build_kernel_test mm/gup_longterm
+	build_kernel_test iommu/iommufd
+}
+
+# The stable releases of 6.12 took tests of iommufd from later kernels, and not the
+# names that these use.
+build_kernel_test()	# PROGRAM
+{
+	local folder=selftests/${1%/*} missing_names
+	missing_names='-DIOMMU_HW_INFO_TYPE_DEFAULT=0 -DIOMMU_HW_INFO_FLAG_INPUT_TYPE=1'
+	missing_names+=' -DMOCK_FLAGS_DEVICE_PASID=0 -DMOCK_PASID_WIDTH=20 -Din_data_type=out_data_type'
+	mkdir "$stage/$folder"
+	make -C "$TREE/tools/testing/$folder" OUTPUT="$stage/$folder" \
+		KHDR_INCLUDES="-isystem $BUILD/usr/include" \
+		USERCFLAGS="$missing_names" \
+		"$stage/selftests/$1"
 }
 
 # The administrator's command, also with sanitizers, and the kernel's own client

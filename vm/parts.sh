@@ -140,7 +140,7 @@ guest "devices are stopped or unbound" --in check,debug,coverage \
 # Blocks that lie so that the IOMMU maps 1 GiB at once
 guest "large pages and regions, engines" --in check,coverage --fs none --nvdimm 8G --nvdimm 64M -- \
 	'mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt' \
-	devdax gup_longterm plain_nic 'selftests --expect noengine refusal' no_plain_nic \
+	devdax kernel_tests plain_nic 'selftests --expect noengine refusal' no_plain_nic \
 	nics 'selftests largepage' 'selftests huge' dmatest
 
 guest "other file systems" --in check,coverage --limit 3600 \
@@ -166,7 +166,7 @@ guest "stress, controls" --allow "$assertions" -- \
 	nics '/share/stress-controls.sh $selftests/stress'
 
 guest "feature off" --in check,coverage --mode off --memory 3G -- \
-	gup_longterm '/share/hypervisor.sh $selftests --refused' nics devdax 'selftests refusal' doctor
+	kernel_tests '/share/hypervisor.sh $selftests --refused' nics devdax 'selftests refusal' doctor
 
 guest "nonsense parameter" --in check,coverage --mode nonsense -- \
 	'dmesg | grep "dax_retarget: .*nonsense"' nics devdax 'selftests refusal' doctor
@@ -176,9 +176,9 @@ guest "iommu=pt" --in check,coverage --mode pt -- \
 
 program "memory removed, control" -- "$VM/removed-memory.sh"
 
-afterwards "gup_longterm says the same, on and off" \
+afterwards "the kernel's own tests say the same, on and off" \
 	--needs "feature off" --needs "large pages and regions, engines" -- \
-	"$VM/gup-longterm.sh" "$(log_of "feature off")" "$(log_of "large pages and regions, engines")"
+	"$VM/kernel-tests.sh" "$(log_of "feature off")" "$(log_of "large pages and regions, engines")"
 
 afterwards "lines reached" --in coverage -- \
 	"$VM/coverage.py" "$BUILD" "$VM/coverage.txt" "$counters"
