@@ -26,7 +26,7 @@ help:
 	@echo "     with ONLY=regex the parts whose names match, PARALLEL=N parts at a time (2),"
 	@echo "     both also of the next three"
 	@echo "     RANDOM_STEPS=N operations of the equivalence test (3000), TIME=seconds of"
-	@echo "     each stress (60), CUTS=N power cuts (3), SEED=N,"
+	@echo "     each stress (40), CUTS=N power cuts (3), SEED=N,"
 	@echo "     FUZZ=N malformed messages (20000), PINS=N regions listed (2000)"
 	@echo "make check-debug      the tests under KASAN, kmemleak, DMA API debugging and more"
 	@echo "make check-kcsan      the same under KCSAN, which looks for data races in our files"

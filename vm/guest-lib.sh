@@ -166,15 +166,10 @@ kunit()
 # The kernel's own tests of what the product touches. What a test says is a comment:
 # some also fail on a kernel of this configuration without the product, so it is
 # compared with what the test says on another guest.
-kernel_tests()
+kernel_test()	# PROGRAM ARGUMENT...
 {
-	(cd /mnt && kernel_test mm/gup_longterm)
-	kernel_test iommu/iommufd
-}
-
-kernel_test()	# PROGRAM
-{
-	"/image/selftests/$1" | grep -E '^(not )?ok' | sed "s|^|# kernel test: ${1#*/}: |"
+	(cd /mnt && "/image/selftests/$1" "${@:2}") | grep -E '^(not )?ok' |
+		sed "s|^|# kernel test: ${1#*/}: |"
 }
 
 # With KCSAN: where nothing was watched, it says little that nothing was found.

@@ -52,8 +52,8 @@ steps=$(((${RANDOM_STEPS:-3000} + 2) / 3))
 equivalence="DAX_RETARGET_STEPS=$steps ${SEED:+DAX_RETARGET_SEED=$SEED}"
 # Watched kernels are slow, and need more time for as many races.
 case $run in
-debug|kcsan) stress="--time ${TIME:-120} --seed ${SEED:-1}" ;;
-*) stress="--time ${TIME:-60} --seed ${SEED:-1}" ;;
+debug|kcsan) stress="--seed ${SEED:-1} --time ${TIME:-120}" ;;
+*) stress="--seed ${SEED:-1} --time ${TIME:-40}" ;;
 esac
 # The file system under test may be unmounted, all others made read-only, and NICs
 # taken away.
@@ -113,17 +113,22 @@ guest "feature on, ext2, legacy mode" --fs ext2 --iommu legacy --skip "$no_ext2"
 
 # The same tests, and some more, with devices of user space in place of NICs
 guest "VFIO, XFS" --in $every --threads single --nvdimm 512M --nvdimm 64M --allow "$assertions" \
-	--skip "$no_1g|$type1|$untracked" -- \
+	--skip "$no_1g|$type1|$untracked|nothing can be registered any more" -- \
 	vfio_devices devdax \
 	"$may type1 selftests truncate reuse largepage region lifetime scratch window race durability fail_nth security umount vfio" \
 	"${may/engine-nics/vfio-devices} type1 selftests fail_closed" \
-	"${may/engine-nics/vfio-devices} type1 selftest controls.sh VFIO" 'type1 selftest controls.sh "hook skipped: punch"'
+	"${may/engine-nics/vfio-devices} type1 selftest controls.sh VFIO" 'type1 selftest controls.sh "hook skipped: punch"' \
+	"${may/engine-nics/vfio-devices} type1 selftest stress.sh --jobs 2 $stress" \
+	'DAX_RETARGET_POISON=1 type1 selftests poison' 'DAX_RETARGET_REMOVE=1 type1 selftest removal -v unbind'
 
 guest "iommufd, ext4, scalable mode" --in $every --fs ext4 --iommu scalable \
-	--threads single --nvdimm 512M --nvdimm 64M --allow "$assertions" --skip "$no_1g|$iommufd|$untracked" -- \
+	--threads single --nvdimm 512M --nvdimm 64M --allow "$assertions|$no_memory" \
+	--skip "$no_1g|$iommufd|$untracked|shares no block: .* not possible here" -- \
 	vfio_devices devdax \
 	"$may iommufd selftests truncate reuse largepage region lifetime window race durability fail_nth vfio" \
-	'iommufd selftest controls.sh iommufd' 'iommufd selftest controls.sh "flush left out: punch"'
+	"$may compat selftests truncate reuse vfio" \
+	'iommufd selftest controls.sh iommufd' 'iommufd selftest controls.sh "flush left out: punch"' \
+	"${may/engine-nics/vfio-devices} iommufd selftest stress.sh --jobs 2 $stress"
 
 guest "a hypervisor" --memory 3G --nvdimm 512M --nvdimm 64M -- \
 	'/share/hypervisor.sh $selftests' \
@@ -140,7 +145,7 @@ guest "devices are stopped or unbound" --in check,debug,coverage \
 # Blocks that lie so that the IOMMU maps 1 GiB at once
 guest "large pages and regions, engines" --in check,coverage --fs none --nvdimm 8G --nvdimm 64M -- \
 	'mkfs.xfs -q -f -d agcount=2 /dev/pmem0 && mount -o dax=always /dev/pmem0 /mnt' \
-	devdax kernel_tests plain_nic 'selftests --expect noengine refusal' no_plain_nic \
+	devdax 'kernel_test mm/gup_longterm' plain_nic 'selftests --expect noengine refusal' no_plain_nic \
 	nics 'selftests largepage' 'selftests huge' dmatest
 
 guest "other file systems" --in check,coverage --limit 3600 \
@@ -166,7 +171,7 @@ guest "stress, controls" --allow "$assertions" -- \
 	nics '/share/stress-controls.sh $selftests/stress'
 
 guest "feature off" --in check,coverage --mode off --memory 3G -- \
-	kernel_tests '/share/hypervisor.sh $selftests --refused' nics devdax 'selftests refusal' doctor
+	'kernel_test mm/gup_longterm' '/share/hypervisor.sh $selftests --refused' nics devdax 'selftests refusal' doctor
 
 guest "nonsense parameter" --in check,coverage --mode nonsense -- \
 	'dmesg | grep "dax_retarget: .*nonsense"' nics devdax 'selftests refusal' doctor
@@ -176,9 +181,24 @@ guest "iommu=pt" --in check,coverage --mode pt -- \
 
 program "memory removed, control" -- "$VM/removed-memory.sh"
 
-afterwards "the kernel's own tests say the same, on and off" \
+# The mock devices of this test need a machine without another IOMMU. What is left out
+# takes a minute.
+for feature in on off; do
+	guest "the kernel's own test of iommufd, $feature" --fs none --mode $feature \
+		--append intel_iommu=off -- \
+		'kernel_test iommu/iommufd -T get_dirty_bitmap -T get_dirty_bitmap_no_clear'
+done
+
+afterwards "gup_longterm says the same, on and off" \
 	--needs "feature off" --needs "large pages and regions, engines" -- \
-	"$VM/kernel-tests.sh" "$(log_of "feature off")" "$(log_of "large pages and regions, engines")"
+	"$VM/kernel-test.sh" gup_longterm \
+	"$(log_of "feature off")" "$(log_of "large pages and regions, engines")"
+
+afterwards "the test of iommufd says the same, on and off" \
+	--needs "the kernel's own test of iommufd, on" \
+	--needs "the kernel's own test of iommufd, off" -- \
+	"$VM/kernel-test.sh" iommufd "$(log_of "the kernel's own test of iommufd, on")" \
+	"$(log_of "the kernel's own test of iommufd, off")"
 
 afterwards "lines reached" --in coverage -- \
 	"$VM/coverage.py" "$BUILD" "$VM/coverage.txt" "$counters"

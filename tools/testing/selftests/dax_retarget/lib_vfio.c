@@ -248,9 +248,9 @@ static void iommufd_attach(struct vfio_nic *nic, const char *name)
 	nic->device = open_when_free(path);
 	nic->container = open_when_free("/dev/iommu");
 	bind.iommufd = nic->container;
-	/* A process that ends may have the device still */
+	/* EINVAL: a process that ends has the device still */
 	while (ioctl(nic->device, VFIO_DEVICE_BIND_IOMMUFD, &bind)) {
-		if (errno != EBUSY || now_ms() > end)
+		if (errno != EINVAL || now_ms() > end)
 			die("iommufd does not take %s: %s", name,
 			    strerror(errno));
 		sleep_ms(10);
