@@ -43,13 +43,13 @@ ROWS = [Row(*(field.strip() for field in line.split('|'))) for line in r'''
 truncate, pinned / unpinned      |           | {truncate.pinned}     | {truncate.unpinned}    | instructions | <= 1.03 | 1.02
 punch, pinned / unpinned         |           | {punch.pinned}        | {punch.unpinned}       | instructions | <= 1.03 | 1.025
 unlink, pinned / unpinned        |           | {unlink.pinned}       | {unlink.unpinned}      | instructions | <= 1.03 | 4k 1.02, 2m 1.03
-truncate / tmpfs under a region  | cached 4k | {truncate.pinned}     | {truncate.tmpfs}       | instructions | <= 0.82 | 0.50
+truncate / tmpfs under a region  | cached 4k | {truncate.pinned}     | {truncate.tmpfs}       | instructions | <= 0.82 | type1 0.62, 0.50
 a further region, a page         | 4k        | ({truncate.5_regions} - {truncate.1_region}) / 4 / pages  | | instructions | <= 21 | 1.0
 a further region, a leaf of 2 MiB | 2m       | ({truncate.5_regions} - {truncate.1_region}) / 4 / leaves | | instructions | <= 100 | 190
-a further mapping, a page        | 4k        | ({truncate.4_mappings} - {truncate.1_mappings}) / 3 / pages | | instructions | <= 21 |
-a further mapping, a leaf of 2 MiB | 2m      | ({truncate.4_mappings} - {truncate.1_mappings}) / 3 / leaves | | instructions | <= 100 |
-truncate, 2 mappings / 1         |           | {truncate.2_mappings} | {truncate.1_mappings}  | instructions | <= 1.03 |
-truncate, 4 mappings / 1         |           | {truncate.4_mappings} | {truncate.1_mappings}  | instructions | <= 1.03 |
+a further mapping, a page        | 4k        | ({truncate.4_mappings} - {truncate.1_mappings}) / 3 / pages | | instructions | <= 21 | 1.0
+a further mapping, a leaf of 2 MiB | 2m      | ({truncate.4_mappings} - {truncate.1_mappings}) / 3 / leaves | | instructions | <= 100 | 125
+truncate, 2 mappings / 1         |           | {truncate.2_mappings} | {truncate.1_mappings}  | instructions | <= 1.03 | 1.02
+truncate, 4 mappings / 1         |           | {truncate.4_mappings} | {truncate.1_mappings}  | instructions | <= 1.03 | 1.03
 split of a leaf for one page     | 2m        | ({page.pinned} - {page.unpinned}) - ({second_page.pinned} - {second_page.unpinned}) |              | instructions | <= 3000 | 2500
 punch of one page, pinned - unpinned |            | {second_page.pinned} - {second_page.unpinned} |              | instructions | <= 3000 | 3500
 fsync, read pin / unpinned       |           | {fsync.read_pin}      | {fsync.unpinned}       | instructions | <= 1.05 | 1.01
@@ -89,7 +89,7 @@ flushes, truncate                | sizes     | {truncate.flushes}    |          
 flushes, punch                   | sizes     | {punch.flushes}       |                        | flushes      | = 1 | 1
 flushes, unlink                  | sizes     | {unlink.flushes}      |                        | flushes      | = 1 | 1
 flushes, truncate of 5 regions   |           | {truncate.5_regions.flushes} |                 | flushes      | = 1 | 1
-flushes, truncate of 4 mappings  |           | {truncate.4_mappings.flushes} |                | flushes      | = 1 |
+flushes, truncate of 4 mappings  |           | {truncate.4_mappings.flushes} |                | flushes      | = 1 | 1
 growth of a page, truncate       |           | {truncate.pinned} / pages | {=smallest truncate.pinned} / smallest_pages | instructions | <= 1.05 | 1.05
 growth of a page, punch          |           | {punch.pinned} / pages | {=smallest punch.pinned} / smallest_pages | instructions | <= 1.05 | 1.05
 growth of a page, unlink         |           | {unlink.pinned} / pages | {=smallest unlink.pinned} / smallest_pages | instructions | <= 1.05 | 1.05

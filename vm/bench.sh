@@ -148,18 +148,17 @@ if [ -z "$report" ]; then
 			"$cost -x -c c ${measure[*]} blocks sync"
 	done
 	# The same by other consumers. iommufd uses no first-level tables in this kernel.
-	for consumer in type1 iommufd; do
-		devices=()
-		[ $consumer = type1 ] || devices=(--iommu scalable)
-		groups=(blocks register regions)
-		[ $consumer = type1 ] || groups+=(mappings)
-		guest $consumer xfs on '' "${devices[@]}" --memory "$memory" --nvdimm "$nvdimm" \
+	consumers=(type1 iommufd)
+	[ "$set" != check ] || consumers=(iommufd)
+	for consumer in "${consumers[@]}"; do
+		options=() groups=(blocks register regions)
+		[ $consumer = type1 ] || { options=(--iommu scalable); groups+=(mappings); }
+		guest $consumer xfs on '' "${options[@]}" --memory "$memory" --nvdimm "$nvdimm" \
 			--nvdimm "$devdax" --nvdimm "$devdax" -- \
-			vfio_devices 'devdax 1 4096' 'devdax 2 2M' \
-			"$consumer $cost ${one[*]} memory" \
+			vfio_devices 'devdax 1 4096' 'devdax 2 2M' "$consumer $cost ${one[*]} memory" \
 			"$consumer $cost -c c $devdaxes ${one[*]} ${groups[*]}"
-		guest $consumer-off xfs off '' "${devices[@]}" --nvdimm "$nvdimm" -- vfio_devices \
-			"$consumer $cost -x ${one[*]} memory"
+		[ "$set" = check ] || guest $consumer-off xfs off '' "${options[@]}" --nvdimm "$nvdimm" -- \
+			vfio_devices "$consumer $cost -x ${one[*]} memory"
 	done
 	guest beside xfs on preempt=full --memory "$memory" -- nics \
 		"$cost -e 4 -c e -n $times -s $((other * mib)) beside ranges" \

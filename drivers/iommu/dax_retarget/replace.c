@@ -29,6 +29,7 @@
 #include <linux/iommu_retarget.h>
 #include <linux/mm.h>
 #include <linux/srcu.h>
+#include <linux/string.h>
 
 #include <trace/events/dax_retarget.h>
 
@@ -273,6 +274,18 @@ static bool none_retargeted(const struct retarget_region *region,
 	       first > region->last_retargeted;
 }
 
+/* As bitmap_set() does, which takes word by word in a loop: 8 for each large entry */
+static void set_bits(unsigned long *bits, unsigned long first, unsigned long nr)
+{
+	unsigned long head = min(nr, -first % BITS_PER_LONG), words;
+
+	bitmap_set(bits, first, head);
+	words = (nr - head) / BITS_PER_LONG;
+	memset_l(bits + BIT_WORD(first + head), ~0UL, words);
+	head += words * BITS_PER_LONG;
+	bitmap_set(bits, first + head, nr - head);
+}
+
 static void note_retargeted(struct retarget_region *region,
 			    unsigned long first, unsigned long last)
 {
@@ -282,7 +295,7 @@ static void note_retargeted(struct retarget_region *region,
 	}
 	region->first_retargeted = min(region->first_retargeted, first);
 	region->last_retargeted = max(region->last_retargeted, last);
-	bitmap_set(region->retargeted, first, last - first + 1);
+	set_bits(region->retargeted, first, last - first + 1);
 }
 
 /**
