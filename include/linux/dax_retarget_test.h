@@ -18,6 +18,7 @@ struct dentry;
 #define DAX_RETARGET_BREAKAGES(X)					       \
 	X(hook)			/* hooks take nothing back */		       \
 	X(flush)		/* the IOTLB is flushed */		       \
+	X(flush_whole)		/* for all pages, and not for the first alone */ \
 	X(marks)		/* marks are applied when a pin goes live */   \
 	X(live)			/* what a domain maps is the hooks' business at once */ \
 	X(owns)			/* a consumer is told which pages are a pin's */ \

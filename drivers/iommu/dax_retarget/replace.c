@@ -78,6 +78,14 @@ static int flush(struct iommu_domain *domain,
 		return 0;
 	if (dax_retarget_fails(DAX_FAIL_flush))
 		return -EIO;
+	if (dax_retarget_broken(DAX_BREAK_flush_whole)) {
+		struct iommu_retarget_range page = {
+			.start = range->start,
+			.last = range->start + PAGE_SIZE - 1,
+		};
+
+		return domain->ops->retarget->flush(domain, &page, 1);
+	}
 	return domain->ops->retarget->flush(domain, range, nr);
 }
 

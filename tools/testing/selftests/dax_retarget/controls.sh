@@ -114,6 +114,7 @@ control "hook skipped: truncate"	hook "$damaged" reuse -v truncate
 control "hook skipped: unlink"		hook "$damaged" reuse -v unlink
 control "flush left out: punch"		flush "$damaged" reuse -v punch
 control "flush left out: unlink"	flush "$damaged" reuse -v unlink
+control "flush left out: all pages but one" flush_whole "$damaged" reuse -v punch
 control "mark ignored"			marks "$damaged" window -t registered_but_not_mapped
 control "end leaves the index early"	detach "$reachable" window -t ending
 control "inodes shrink: drop_caches"	keep_inode 'PINNED INODE EVICTED' shrink -v drop_inodes
