@@ -34,7 +34,7 @@ struct dentry;
 	X(report_failure)	/* a failure of memory is reported */	       \
 	X(segment)		/* batches end at segment boundaries */	       \
 	X(refuse_remount)	/* write pins refuse a read-only remount */    \
-	/* Steps of the callers, in patches/v6.12/test/ */		       \
+	/* Steps of the callers, where a patch for tests leaves them out */    \
 	X(keep_inode)		/* the shrinker spares pinned inodes */	       \
 	X(refuse_sharing)	/* pinned files refuse to share blocks */      \
 	X(refuse_shared)	/* files with shared blocks refuse pins */     \
