@@ -77,6 +77,24 @@ guest_script()	# MODE STEP...
 	echo 'exit $status'
 }
 
+# The Debian of the guests is the one that runs here, whose libraries the programs are
+# built for.
+GUEST_SUITE=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
+case $GUEST_SUITE in bookworm|trixie) ;; *) GUEST_SUITE=bookworm ;; esac
+
+# The machine's own package sources, as far as they are that Debian's
+apt_sources()
+{
+	apt-get indextargets --format '$(ORIGIN) $(CODENAME) deb $(SITE) $(RELEASE) $(COMPONENT)' \
+		'Created-By: Packages' | sed -nE "s/^Debian ${GUEST_SUITE}[^ ]* //p" | sort -u
+}
+
+# ... and its proxy, as options of mmdebstrap, one a line
+proxy_options()
+{
+	apt-config dump | sed -nE '/^Acquire::(http|https)::Proxy/Is/^/--aptopt=/p'
+}
+
 # One hash of what is on stdin. The inputs of a step are hashed by content, not by
 # the place of a checkout, so that another one finds them done.
 hash()

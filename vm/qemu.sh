@@ -1,13 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# QEMU 10, whose VT-d IOMMU has first-level tables. Debian 12 has it in its
-# backports: the packages are unpacked into the cache, beside the QEMU that is
-# installed, and apt's own sources and lists stay as they are.
+# QEMU 10, whose VT-d IOMMU has first-level tables. Debian 13 has it, and a link in the
+# cache leads to it. Debian 12 has it in its backports: the packages are unpacked into the
+# cache, beside the QEMU that is installed, and apt's own sources and lists stay as they
+# are.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 packages=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
+
+knows_first_level()	# QEMU
+{
+	"$1" -device intel-iommu,help | grep -q x-flts
+}
+
+link_installed()
+{
+	rm -rf "$QEMU10"
+	mkdir -p "$QEMU10/usr/bin" "$QEMU10/usr/share"
+	ln -s "$installed" "$QEMU10/usr/bin/"
+	ln -s /usr/share/qemu /usr/share/seabios "$QEMU10/usr/share/"
+}
 
 fetch()
 {
@@ -30,14 +44,17 @@ fetch()
 	for package in "$new"/archives/*.deb; do
 		dpkg-deb -x "$package" "$new/unpacked"
 	done
-	"$new/unpacked/usr/bin/qemu-system-x86_64" -device intel-iommu,help | grep x-flts
+	knows_first_level "$new/unpacked/usr/bin/qemu-system-x86_64"
 	rm -rf "$QEMU10"
 	mv "$new/unpacked" "$QEMU10"
 	rm -rf "$new"
 }
 
+installed=/usr/bin/qemu-system-x86_64
+get=fetch
+! knows_first_level $installed || get=link_installed
 [ -x "$QEMU10/usr/bin/qemu-system-x86_64" ] || rm -f "$STAMPS/qemu"
-(step qemu "$(hash < "$VM/qemu.sh")" fetch) ||
+(step qemu "$({ echo $get; cat "$VM/qemu.sh"; } | hash)" $get) ||
 	say "QEMU 10 cannot be had from bookworm-backports: guests whose IOMMU has first-level
 tables will fail. Guests with --iommu scalable or legacy run with the QEMU that is
 installed. The set-up tries again next time."

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The guest's root file system: Debian 12 with unmodified RDMA and NVDIMM
-# programs, as a squashfs image. Needs no root where user namespaces work.
+# The guest's root file system: the Debian of this machine, 12 or 13, with unmodified
+# RDMA and NVDIMM programs, as a squashfs image. Needs no root where user namespaces work.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -10,7 +10,7 @@ packages=(
 	# persistent memory and its file systems
 	ndctl xfsprogs e2fsprogs erofs-utils dmsetup
 	# RDMA
-	rdma-core ibverbs-utils ibverbs-providers libibverbs1 librdmacm1 rdmacm-utils perftest
+	rdma-core ibverbs-utils ibverbs-providers rdmacm-utils perftest
 	python3-pyverbs
 	# io_uring, load, and tools
 	liburing2 fio iproute2 kmod procps strace util-linux
@@ -22,19 +22,10 @@ packages=(
 	trace-cmd linux-perf bpftrace
 )
 
-# The host's own package sources and proxy, as far as they are Debian 12's.
-apt_sources()
-{
-	apt-get indextargets --format '$(ORIGIN) $(CODENAME) deb $(SITE) $(RELEASE) $(COMPONENT)' \
-		'Created-By: Packages' | sed -nE 's/^Debian bookworm[^ ]* //p' | sort -u
-}
-
 make_image()
 {
-	local options=() sources line
-	while read -r line; do
-		options+=(--aptopt="$line")
-	done < <(apt-config dump | grep -iE '^Acquire::(http|https)::Proxy' || true)
+	local options sources
+	mapfile -t options < <(proxy_options)
 	sources=$(apt_sources)
 	mmdebstrap --variant=minbase "${options[@]}" \
 		--include="$(IFS=,; echo "${packages[*]}")" \
@@ -43,11 +34,11 @@ make_image()
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		--customize-hook="upload $VM/rootfs-init /init" \
 		--customize-hook='chmod 755 "$1/init"' \
-		bookworm - ${sources:+-} <<<"$sources" > "$ROOTFS.tar"
+		$GUEST_SUITE - ${sources:+-} <<<"$sources" > "$ROOTFS.tar"
 	mksquashfs - "$ROOTFS.new" -tar -comp lz4 -noappend -no-progress < "$ROOTFS.tar"
 	rm "$ROOTFS.tar"
 	mv "$ROOTFS.new" "$ROOTFS"
 }
 
 [ -f "$ROOTFS" ] || rm -f "$STAMPS/rootfs"
-step rootfs "$(cat "$VM/rootfs.sh" "$VM/rootfs-init" | hash)" make_image
+step rootfs "$({ echo "$GUEST_SUITE"; cat "$VM/rootfs.sh" "$VM/rootfs-init"; } | hash)" make_image
