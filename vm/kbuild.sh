@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # How every kernel build of this project is configured and made; sourced by
-# kernel.sh and lint.sh.
+# the scripts that build.
 # shellcheck shell=bash
 
 # Nothing that changes from build to build, so that ccache hits and two builds of
 # the same source are the same.
 export KBUILD_BUILD_TIMESTAMP='1970-01-01 00:00:00 +0000'
 export KBUILD_BUILD_USER=dax_retarget KBUILD_BUILD_HOST=localhost KBUILD_BUILD_VERSION=1
-export CCACHE_BASEDIR=$CACHE CCACHE_NOHASHDIR=1
+export CCACHE_NOHASHDIR=1
 # What a file includes is taken from the list that the compiler makes for the
 # makefiles anyway. Otherwise each file that is built goes through the preprocessor
 # twice, a sixth of the time of a first build.
@@ -30,7 +30,9 @@ kmake()	# FOLDER ARGUMENT...
 	[ -z "$what" ] || instrument=(
 		"$what="'$(if $(filter drivers/iommu/dax_retarget fs/dax,$(obj)),y,n)'
 		"${what}_retarget.o="'$(if $(filter drivers/iommu/intel,$(obj)),y)')
-	make -C "$TREE" O="$folder" -j"$(nproc)" CC='ccache gcc' HOSTCC='ccache gcc' \
+	# Paths are relative to what is around the tree, so that another tree in such a place
+	# finds what was compiled here.
+	CCACHE_BASEDIR=${TREE%/*} make -C "$TREE" O="$folder" -j"$(nproc)" CC='ccache gcc' HOSTCC='ccache gcc' \
 		LOCALVERSION=-dax-retarget "${instrument[@]}" "$@"
 }
 
@@ -61,6 +63,15 @@ configure()	# FOLDER FRAGMENT...
 		printf 'not set as wanted, after olddefconfig:\n%s\n' "$missing"
 		return 1
 	fi
+}
+
+# The tree of the product, for a build with TREE=$PRODUCT/linux-6.12. What is the same
+# keeps its time.
+check_out_product()	# COMMIT
+{
+	[ -d "$PRODUCT/linux-6.12" ] ||
+		git -C "$CACHE/linux-6.12" worktree add -f --detach "$PRODUCT/linux-6.12" "$1"
+	git -C "$PRODUCT/linux-6.12" checkout -q -f --detach "$1"
 }
 
 # What the compiler sees of the kernel tree: commits, edits, our files.

@@ -21,6 +21,11 @@ STAMPS=$CACHE/stamps			# hash of the inputs each step was done for
 IMAGES=$CACHE/images			# what a guest boots, see kernel.sh
 RUNS=$CACHE/runs			# a folder for each vm/run
 ROOTFS=$CACHE/rootfs.squashfs
+# What is made of the product alone, without the patches for tests: a work tree, and
+# what is built of it. The places are as those of the guest's kernel are in the cache, so
+# that the compiler cache knows what was compiled there.
+PRODUCT=$CACHE/product
+PACKAGES=$CACHE/packages		# what 'make deb' made
 QEMU10=$CACHE/qemu10			# unpacked packages, see qemu.sh
 IMAGE=$IMAGES/checkout-$(sha256sum <<<"$TOP" | cut -c1-12)${VARIANT:+-$VARIANT}	# of this checkout
 

@@ -243,6 +243,29 @@ documents()
 	rm -r "$work" "$work.trees" "$work.html"
 }
 
+# 'git am' of the series on the bare source gives the guest's tree, less the patches
+# for tests and what is no part of the series.
+series_applies()
+{
+	local work log=$LOGS/lint-make-series.log tree paths info
+	work=$(mktemp -d)
+	logged "$log" "$VM/make-series.sh" --out "$work/patches"
+	git worktree add -q --no-checkout --detach "$work/tree" base
+	tree=(git -C "$work/tree" -c core.sparseCheckout=true "${AS_SETUP[@]}")
+	mapfile -t paths < <(sed -n 's|^diff --git a/.* b/|/|p' "$work"/patches/*.patch | sort -u)
+	# Only the files of the series, for the time that a whole tree takes
+	info=$(git -C "$work/tree" rev-parse --absolute-git-dir)/info
+	mkdir -p "$info"
+	printf '%s\n' "${paths[@]}" > "$info/sparse-checkout"
+	logged "$log" "${tree[@]}" checkout -q --detach
+	logged "$log" "${tree[@]}" am --empty=drop "$work"/patches/*.patch
+	git diff --stat product "$(git -C "$work/tree" rev-parse HEAD)"
+	git diff --name-only "$(git rev-list base..applied --grep TEST-ONLY | tail -n 1)^" product |
+		grep -vxF -f .git/overlay | grep -vE '^tools/(dax_retarget|verification)/' || true
+	rm -r "$work"
+	git worktree prune
+}
+
 # The words of the specification are the only ones.
 generated_refusals()
 {
@@ -305,6 +328,7 @@ check "checkpatch of the patches" checkpatch --ignore FILE_PATH_CHANGES "$SERIES
 mapfile -t documented < <(printf '%s\n' "${ours[@]}" | grep -v ^tools/ | only c h)
 check "kernel-doc" kernel_doc "${documented[@]}"
 check "patches change existing files only" only_existing_files
+check "series for git am" series_applies
 check "documents" documents
 check "netlink: header for programs" generated include/uapi/linux/dax_retarget_netlink.h \
 	--mode uapi --header

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Everything that a guest needs, each step only where its inputs changed:
-#   setup.sh [all|kernel|rootfs]
+#   setup.sh [all|tree|kernel|rootfs]
+# 'tree' is the source of the kernel, and nothing is built.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
