@@ -15,7 +15,7 @@ override CMD := $(value CMD)
 override ONLY := $(value ONLY)
 export CMD ONLY KERNEL_SRC RANDOM_STEPS SEED TIME CUTS FUZZ PINS
 
-.PHONY: help demo test check check-debug check-kcsan coverage lint model kunit bench stress power-cut vm shell kernel rootfs refresh-patches clean
+.PHONY: help demo test check check-debug check-kcsan coverage lint model kunit bench stress power-cut series deb check-deb vm shell kernel rootfs refresh-patches clean
 
 help:
 	@echo "make demo             show the whole idea in one transcript"
@@ -41,6 +41,11 @@ help:
 	@echo "     with TIME=seconds (120) SEED=N JOBS=N FS=xfs|ext4"
 	@echo "make power-cut        cut the power of a guest at random points, boot, check"
 	@echo "     with CUTS=N (100), SEED=N"
+	@echo "make deb              Debian packages: the kernel with the feature, and the command"
+	@echo "     with CONFIG=file (of the running kernel) OUT=folder"
+	@echo "make check-deb        install the packages into a Debian and boot from it"
+	@echo "make series           the product as a series for 'git am', with a cover letter"
+	@echo "     with OUT=folder CHECK=1 (each commit builds, checkpatch)"
 	@echo "make vm CMD='...'     run a command in the guest"
 	@echo "make shell            an interactive guest"
 	@echo "     with APPEND='kernel arguments' FS=xfs|ext4|ext2|none SHARE=folder"
@@ -102,6 +107,15 @@ kunit:
 	@$(guard) vm/setup.sh
 	@$(guard) vm/run --fs none --append 'dax_retarget=on kunit.enable=1' \
 		'. /run/vm/guest-lib.sh && kunit'
+
+series:
+	@$(guard) vm/make-series.sh $(if $(OUT),--out '$(OUT)') $(if $(CHECK),--check)
+
+deb:
+	@$(guard) vm/deb.sh $(if $(CONFIG),--config '$(CONFIG)') $(if $(OUT),--out '$(OUT)')
+
+check-deb:
+	@$(guard) vm/check-deb.sh $(if $(CONFIG),--config '$(CONFIG)')
 
 vm:
 	@$(guard) vm/setup.sh

@@ -66,12 +66,15 @@ configure()	# FOLDER FRAGMENT...
 }
 
 # The tree of the product, for a build with TREE=$PRODUCT/linux-6.12. What is the same
-# keeps its time.
+# keeps its time. A work tree of a repository that is gone is made anew.
 check_out_product()	# COMMIT
 {
-	[ -d "$PRODUCT/linux-6.12" ] ||
-		git -C "$CACHE/linux-6.12" worktree add -f --detach "$PRODUCT/linux-6.12" "$1"
-	git -C "$PRODUCT/linux-6.12" checkout -q -f --detach "$1"
+	local tree=$PRODUCT/linux-6.12
+	if ! git -C "$tree" rev-parse -q --verify "$1^{commit}" > /dev/null 2>&1; then
+		rm -rf "$tree"
+		git -C "$CACHE/linux-6.12" worktree add -f --detach "$tree" "$1"
+	fi
+	git -C "$tree" checkout -q -f --detach "$1"
 }
 
 # What the compiler sees of the kernel tree: commits, edits, our files.

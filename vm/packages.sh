@@ -19,6 +19,8 @@ packages=(
 	spin
 	# plots of what was measured
 	gnuplot-nox
+	# the Debian packages; types for BPF, where the configuration has them
+	debhelper cpio fakeroot dwarves
 	# checks of documents and scripts
 	python3-sphinx man-db groff-base shellcheck
 )
@@ -54,8 +56,8 @@ apt()
 : > "$log"
 apt update
 if [ -z "${KERNEL_SRC-}" ] && [ -z "$(apt-cache madison linux-source-6.12)" ]; then
-	die "apt knows no linux-source-6.12. On Debian 12 it comes with bookworm-security or
-bookworm-backports: add one of them to the package sources, or give KERNEL_SRC=DIR
-with a 6.12 tree of your own."
+	die "apt knows no linux-source-6.12. Debian 13 has it. On Debian 12 it comes with
+bookworm-security or bookworm-backports: add one of them to the package sources, or give
+KERNEL_SRC=DIR with a 6.12 tree of your own."
 fi
 apt install --no-install-recommends "${missing[@]}"
