@@ -103,7 +103,8 @@ check()	# PAN-OPTION...
 complete()
 {
 	grep -q 'errors: 0$' log &&
-		! grep -Eqi 'max search depth too small|out of memory|not completed|MEMLIM|VECTORSZ|^error' log
+		! grep -Eqi -e 'max search depth too small|out of memory|not completed' \
+			-e 'MEMLIM|VECTORSZ|^error' log
 }
 
 states()
