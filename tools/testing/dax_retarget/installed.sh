@@ -30,7 +30,8 @@ has_file()	# FILE
 
 no_switches()
 {
-	! grep -x CONFIG_DAX_RETARGET_TEST=y "$config" && [ ! -e "$test_switches/break" ]
+	[ -r "$config" ] && ! grep -x CONFIG_DAX_RETARGET_TEST=y "$config" &&
+		[ ! -e "$test_switches/break" ]
 }
 
 devices_are_valid()
