@@ -8,7 +8,7 @@ cd "$(dirname "$0")" || exit 1
 # The programs that run.sh runs without being told to.
 default=(refusal truncate reuse largepage region lifetime scratch window
 	 race reflink copy_on_write exchange swapfile shrink readonly durability
-	 fail_nth security requests frozen no_pin umount)
+	 fail_nth security requests frozen no_pin advise umount)
 # The others take memory away for good, take long, or need more than a folder: a file
 # system that filesystems.sh makes, or memory that only some machines have.
 special=(vfio attribute quota repair poison machine_check removal huge bounds
