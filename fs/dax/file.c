@@ -265,32 +265,6 @@ bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
 	return known;
 }
 
-/**
- * dax_pinned_files_write_to - does a file of a file system have write pins?
- * @sb: the file system
- *
- * Context: any but interrupts
- * Return: true if so
- */
-bool dax_pinned_files_write_to(struct super_block *sb)
-{
-	struct dax_pinned_super *super;
-	struct dax_pinned_file *file;
-	bool found = false;
-
-	spin_lock(&files_lock);
-	super = find_super(sb);
-	if (super) {
-		list_for_each_entry(file, &super->files, link) {
-			found = atomic_long_read(&file->nr_writable);
-			if (found)
-				break;
-		}
-	}
-	spin_unlock(&files_lock);
-	return found;
-}
-
 /*
  * The next file of @sb behind @file, which has number @number, up to number @last;
  * with a reference
@@ -323,6 +297,7 @@ static struct dax_pinned_file *next_file(struct super_block *sb,
  * dax_pinned_files_visit - look at each file with pins of a file system
  * @sb: the file system
  * @visit: called for each file, with a reference
+ * @arg: for @visit
  *
  * Leaves out files that get their first pin meanwhile: the walk ends, whatever is
  * pinned beside it.
@@ -330,7 +305,9 @@ static struct dax_pinned_file *next_file(struct super_block *sb,
  * Context: as @visit
  */
 void dax_pinned_files_visit(struct super_block *sb,
-			    void (*visit)(struct dax_pinned_file *file))
+			    void (*visit)(struct dax_pinned_file *file,
+					  void *arg),
+			    void *arg)
 {
 	struct dax_pinned_file *file = NULL, *next;
 	u64 number = 0, last = 0;
@@ -346,7 +323,7 @@ void dax_pinned_files_visit(struct super_block *sb,
 			return;
 		file = next;
 		number = file->number;
-		visit(file);
+		visit(file, arg);
 	}
 }
 

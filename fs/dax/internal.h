@@ -121,7 +121,6 @@ struct dax_pin_range {
  *         that no pin goes away in between
  * @written: ranges that a sync writes back, by page offset
  * @clean: all other ranges
- * @nr_writable: number of ranges of pins for writing
  * @hooks: number of hooks at work, from before the first replaced entry until
  *         after the flush
  * @refs: one for each range and each running hook
@@ -139,7 +138,6 @@ struct dax_pinned_file {
 	struct rw_semaphore rwsem;
 	struct rb_root_cached written;
 	struct rb_root_cached clean;
-	atomic_long_t nr_writable;
 	atomic_t hooks;
 	refcount_t refs;
 	struct address_space *mapping;
@@ -160,9 +158,10 @@ void dax_pinned_file_put(struct dax_pinned_file *file);
 void dax_pinned_file_detach(struct address_space *mapping);
 bool dax_pinned_file_path(struct dax_pinned_file *file, char *buf, int size,
 			  const char **path);
-bool dax_pinned_files_write_to(struct super_block *sb);
 void dax_pinned_files_visit(struct super_block *sb,
-			    void (*visit)(struct dax_pinned_file *file));
+			    void (*visit)(struct dax_pinned_file *file,
+					  void *arg),
+			    void *arg);
 
 /* range.c */
 struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,

@@ -110,8 +110,6 @@ struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,
 	down_write(&file->rwsem);
 	interval_tree_insert(&range->node, tree_of(range));
 	up_write(&file->rwsem);
-	if (pin->region.writable)
-		atomic_long_inc(&file->nr_writable);
 out:
 	trace_dax_pin_register(&pin->region, file->dev, file->ino, pgoff, nr,
 			       first);
@@ -135,8 +133,6 @@ void dax_pin_remove_range(struct dax_pin *pin)
 	interval_tree_remove(&range->node, tree_of(range));
 	xa_erase(&pin->ranges, range->first);
 	up_write(&file->rwsem);
-	if (pin->region.writable)
-		atomic_long_dec(&file->nr_writable);
 
 	put_dev_pagemap(range->pgmap);
 	dax_pinned_file_put(file);

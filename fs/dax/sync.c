@@ -15,7 +15,9 @@
 #include <linux/errseq.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/pid.h>
 #include <linux/printk.h>
+#include <linux/string.h>
 
 #include "internal.h"
 
@@ -76,7 +78,7 @@ void dax_pins_sync_range(struct address_space *mapping, loff_t lstart,
 	dax_pinned_file_put(file);
 }
 
-static void sync_file(struct dax_pinned_file *file)
+static void sync_file(struct dax_pinned_file *file, void *unused)
 {
 	sync_pages(file, 0, ULONG_MAX);
 }
@@ -108,25 +110,70 @@ static void flush_medium(struct super_block *sb)
  */
 void dax_pins_sync_super(struct super_block *sb)
 {
-	dax_pinned_files_visit(sb, sync_file);
+	dax_pinned_files_visit(sb, sync_file, NULL);
 	flush_medium(sb);
+}
+
+/* The first that is found of those who keep a file system writable */
+struct writer {
+	bool found;
+	u64 ino;
+	pid_t pid;
+	char comm[TASK_COMM_LEN];
+};
+
+/* A pin whose pages in the part were all taken back writes to scratch */
+static unsigned long find_writer_of_part(struct dax_pinned_file *file,
+					 pgoff_t first, pgoff_t last, void *arg)
+{
+	struct writer *writer = arg;
+	struct dax_pin_range *range;
+
+	for_each_dax_pin_range(range, file, first, last) {
+		struct dax_pin *pin = range->pin;
+		unsigned long from = first, to = last;
+
+		if (writer->found)
+			break;
+		dax_pin_range_clip(range, &from, &to);
+		if (!pin->region.writable ||
+		    !retarget_region_reaches(&pin->region, from, to))
+			continue;
+		writer->found = true;
+		writer->ino = file->ino;
+		writer->pid = pid_nr(pin->owner);
+		memcpy(writer->comm, pin->comm, sizeof(writer->comm));
+	}
+	return 0;
+}
+
+static void find_writer(struct dax_pinned_file *file, void *arg)
+{
+	struct writer *writer = arg;
+
+	if (!writer->found)
+		dax_pinned_file_visit(file, 0, ULONG_MAX, false,
+				      find_writer_of_part, writer);
 }
 
 /**
  * dax_pins_write_to - can devices write to files of a file system?
  * @sb: the file system
  *
- * Context: process context
- * Return: true if a file of @sb has a pin for writing. The result is logged,
- *	   since an administrator finds no open file.
+ * Context: process context, may sleep
+ * Return: true if a pin for writing has pages of a file of @sb that were not taken
+ *	   back. The result is logged, since an administrator finds no open file.
  */
 bool dax_pins_write_to(struct super_block *sb)
 {
+	struct writer writer = {};
+
 	if (dax_retarget_broken(DAX_BREAK_refuse_remount))
 		return false;
-	if (!dax_pinned_files_write_to(sb))
+	dax_pinned_files_visit(sb, find_writer, &writer);
+	if (!writer.found)
 		return false;
-	pr_notice_ratelimited("dax_retarget: %s stays writable: a device can write to pinned files, which remounting read-only cannot stop\n",
-			      sb->s_id);
+	pr_notice_ratelimited("dax_retarget: %s stays writable: %s[%d] has a region that a device can write to, of inode %llu, which remounting read-only cannot stop\n",
+			      sb->s_id, writer.comm, writer.pid, writer.ino);
 	return true;
 }

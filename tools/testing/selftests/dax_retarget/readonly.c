@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "lib_harness.h"
+#include "lib_netlink.h"
 
 #define PAGES	32UL
 #define LEN	(PAGES * PAGE)
@@ -221,6 +222,39 @@ TEST_F(readonly, refused_until_last_write_pin_is_gone)
 	region_deregister(&second);
 	EXPECT_EQ(0, mount_change(&self->mount, MS_RDONLY));
 	nic_deregister(reader);
+}
+
+/* A region without pages writes to no file: the administrator has a way out */
+TEST_F(readonly, allowed_when_all_was_revoked)
+{
+	struct region *region = &self->region, second;
+	char name[32];
+	struct netlink netlink;
+	int log = log_open();
+
+	SKIP_IF(return, netlink_open(&netlink));
+	region_open(&self->bench, &second, "second", PAGES);
+	ASSERT_EQ(0, netlink_revoke_file(&netlink, region->fd));
+	region_unmap(region);
+	ASSERT_EQ(0, file_punch(second.fd, 0, LEN - PAGE));
+	region_unmap(&second);
+	EXPECT_EQ(EBUSY, mount_change(&self->mount, MS_RDONLY));
+	snprintf(name, sizeof(name), "[%d]", getpid());
+	EXPECT_TRUE(log_has(log, "stays writable", name));
+	close(log);
+
+	second.fd = file_open(second.name, O_RDWR);
+	ASSERT_EQ(0, netlink_revoke_file(&netlink, second.fd));
+	close(second.fd);
+	second.fd = -1;
+	ASSERT_EQ(0, mount_change(&self->mount, MS_RDONLY));
+	EXPECT_FALSE(read_only_file_changes(self));
+	EXPECT_EQ(0, conn_write_pages(self->bench.conn, second.mr, 0, PAGES,
+				      DEVICE2));
+	ASSERT_EQ(0, mount_change(&self->mount, 0));
+
+	region_close(&second);
+	netlink_close(&netlink);
 }
 
 /* A device that writes to an unlinked file writes to no file system */
