@@ -125,6 +125,12 @@ doctor()
 	command_groups doctor
 }
 
+# Programs as users run them, all groups of tests or some
+programs()	# [GROUP...]
+{
+	/share/programs.sh "$@"
+}
+
 # Memory fails where a test wants it, and is mended. The host needs INTEL_CPU and
 # --beside memory-errors.sh.
 memory_errors()

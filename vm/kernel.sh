@@ -70,6 +70,8 @@ build_tools()
 	rm -r "$tools/objects"
 	gcc -Wall -O2 -o "$tools/many_regions" \
 		"$TOP/tools/testing/dax_retarget/many_regions.c" -libverbs
+	mkdir "$tools/programs"
+	make -C "$TOP/tools/testing/dax_retarget/programs" O="$tools/programs"
 	cp -r "$source/schema" "$TOP/Documentation/admin-guide/dax-retarget.rst" "$tools/"
 	cp -r "$TREE/tools/net/ynl" "$tools/"
 	cp "$TREE"/Documentation/netlink/*.yaml "$tools/"
@@ -79,6 +81,7 @@ build_tools()
 tools_key()
 {
 	hash_folder "$TOP/tools/dax_retarget"
+	hash_folder "$TOP/tools/testing/dax_retarget/programs"
 	cat "$VM/kernel.sh" "$TOP/tools/testing/dax_retarget/many_regions.c" \
 		"$TOP/include/uapi/linux/dax_retarget_netlink.h" \
 		"$TOP/Documentation/netlink/specs/dax-retarget.yaml" \

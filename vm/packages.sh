@@ -13,6 +13,8 @@ packages=(
 	qemu-system-x86 mmdebstrap squashfs-tools uidmap
 	# the selftests
 	libibverbs-dev librdmacm-dev liburing-dev
+	# programs over the libraries for persistent memory
+	librpma-dev libpmem-dev
 	# the administrator's command, and the specification of its protocol
 	libnl-genl-3-dev libjson-c-dev pkg-config python3-yaml python3-jsonschema
 	# the model of the protocol

@@ -134,6 +134,8 @@ guest "a hypervisor" --memory 3G --nvdimm 512M --nvdimm 64M -- \
 	'/share/hypervisor.sh $selftests' \
 	'vfio_devices --last' nics 'type1 selftest vfio -t pages_of_an_rdma_region'
 
+guest "programs of users" -- nics programs
+
 # What one may do beside a file costs others nothing.
 guest "bounds" --in check,debug,coverage -- \
 	nics 'selftests bounds'

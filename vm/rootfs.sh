@@ -12,6 +12,8 @@ packages=(
 	# RDMA
 	rdma-core ibverbs-utils ibverbs-providers rdmacm-utils perftest
 	python3-pyverbs
+	# libraries of RDMA to persistent memory, for programs of users
+	librpma0 libpmem1
 	# io_uring, load, and tools
 	liburing2 fio iproute2 kmod procps strace util-linux
 	# the administrator's command, and the kernel's own netlink client
@@ -30,6 +32,8 @@ make_image()
 	mmdebstrap --variant=minbase "${options[@]}" \
 		--include="$(IFS=,; echo "${packages[*]}")" \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
+		--dpkgopt='path-include=/usr/share/doc/rdma-core' \
+		--dpkgopt='path-include=/usr/share/doc/rdma-core/tests*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		--customize-hook="upload $VM/rootfs-init /init" \
