@@ -20,7 +20,7 @@ export CMD ONLY KERNEL_SRC RANDOM_STEPS SEED TIME CUTS FUZZ PINS
 help:
 	@echo "make demo             show the whole idea in one transcript"
 	@echo "make test T=truncate  one selftest, or several, in a guest"
-	@echo "     with FS=xfs|ext4|ext2|none MODE=on|off|pt|nonsense|noengine ARGS='...'"
+	@echo "     with FS=xfs|ext4|ext2|none MODE=on|off|revoke|pt|nonsense|noengine ARGS='...'"
 	@echo "     LIMIT=seconds; without T= it lists them"
 	@echo "make check            run all tests; the last line is the sum"
 	@echo "     with ONLY=regex the parts whose names match, PARALLEL=N parts at a time (2),"

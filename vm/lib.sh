@@ -35,7 +35,8 @@ BENCH=$TOP/tools/testing/dax_retarget	# what guests have at /share
 # The kinds of machine that a test can run on, as kernel arguments. With "noengine"
 # the NIC has no DMA of its own.
 declare -A MODES=([on]=dax_retarget=on [off]='' [nonsense]=dax_retarget=nonsense
-	[pt]='dax_retarget=on iommu=pt' [noengine]=dax_retarget=on)
+	[pt]='dax_retarget=on iommu=pt' [noengine]=dax_retarget=on
+	[revoke]=dax_retarget=revoke)
 
 # The kinds of IOMMU, as options of QEMU's intel-iommu: scalable mode with first-level
 # tables, as today's servers have it; scalable mode with second-level tables; and

@@ -179,6 +179,11 @@ guest "stress, controls" --allow "$assertions" -- \
 guest "feature off" --in check,coverage --mode off --memory 3G -- \
 	'kernel_test mm/gup_longterm' '/share/hypervisor.sh $selftests --refused' nics devdax 'selftests refusal' doctor
 
+guest "regions are revoked" --in check,debug,kcsan --mode revoke --append kunit.enable=1 \
+	--allow "$assertions" -- \
+	kunit nics 'selftests revoked' "DAX_RETARGET_REVOKE=1 selftest controls.sh 'that lost pages'" \
+	'/image/tools/dax-retarget devices | grep "written .*revoked\|all .*revoked"'
+
 guest "nonsense parameter" --in check,coverage --mode nonsense -- \
 	'dmesg | grep "dax_retarget: .*nonsense"' nics devdax 'selftests refusal' doctor
 

@@ -81,6 +81,8 @@ static unsigned long take_pages(struct dax_hook *hook,
 		if (done || !hook->blocks_stay ||
 		    region->state == RETARGET_REGISTERING)
 			marked += retarget_region_mark(region, from, to);
+		if (marked)
+			dax_pin_lost(range->pin);
 		if (to == last && marked)
 			dax_event(range, first, last, &hook->place,
 				  hook->reason, marked);

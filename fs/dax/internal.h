@@ -10,6 +10,7 @@
  *   frames.c, sync.c, bind.c     the mm, file systems, the IOMMU core
  *   hooks.c                      file systems, the mm
  *   domain.c, register.c, pin.c  consumers
+ *   loss.c                       consumers that are told of losses
  *   event.c, table.c, range.c    events, the table of pins, the index
  *   file.c
  *
@@ -40,6 +41,7 @@
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/uidgid.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <uapi/linux/dax_retarget_netlink.h>
 
@@ -64,6 +66,11 @@ struct super_block;
  * @owner_start: when it started, in nanoseconds since boot
  * @comm: its name
  * @created: when the pin got its first page, in nanoseconds since boot
+ * @lost: tells the consumer that pages were lost, or %NULL; with @lost_data and
+ *        @loss_told under the region's mutex
+ * @lost_data: for @lost
+ * @loss_told: @loss_work was queued
+ * @loss_work: calls @lost
  */
 struct dax_pin {
 	struct retarget_region region;
@@ -83,6 +90,11 @@ struct dax_pin {
 	u64 owner_start;
 	char comm[TASK_COMM_LEN];
 	u64 created;
+
+	void (*lost)(void *data);
+	void *lost_data;
+	bool loss_told;
+	struct work_struct loss_work;
 };
 
 /**
@@ -149,7 +161,8 @@ struct dax_pinned_file {
 };
 
 /* parameter.c */
-bool dax_retarget_parse_mode(const char *mode, bool *on);
+bool dax_retarget_parse_mode(const char *mode, bool *on, bool *revokes);
+extern bool dax_retarget_revokes;
 
 /* file.c */
 struct dax_pinned_file *dax_pinned_file_get(struct address_space *mapping);
@@ -162,6 +175,10 @@ void dax_pinned_files_visit(struct super_block *sb,
 			    void (*visit)(struct dax_pinned_file *file,
 					  void *arg),
 			    void *arg);
+
+/* loss.c */
+void dax_pin_loss_init(struct dax_pin *pin);
+void dax_pin_lost(struct dax_pin *pin);
 
 /* range.c */
 struct dax_pin_range *dax_pin_add_range(struct dax_pin *pin,

@@ -317,6 +317,8 @@ static int put_bound_device(struct sk_buff *skb, struct netlink_callback *cb,
 		      nla_put_flag(skb, DAX_RETARGET_A_DEVICE_RETARGETABLE);
 	if (!ret && tracks)
 		ret = nla_put_flag(skb, DAX_RETARGET_A_DEVICE_TRACKS_WRITES);
+	if (!ret && READ_ONCE(device->revokes))
+		ret = nla_put_flag(skb, DAX_RETARGET_A_DEVICE_REVOKES);
 	/* What others pin is not for everybody */
 	if (!ret && netlink_capable(cb->skb, CAP_SYS_ADMIN))
 		ret = put_device_stats(skb, device);

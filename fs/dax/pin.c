@@ -84,6 +84,7 @@ struct dax_pin *dax_pin_alloc(struct device *dev, struct iommu_domain *domain,
 	retarget_region_init(&pin->region, dev, domain, nr_pages, writable);
 	refcount_set(&pin->refs, 1);
 	xa_init_flags(&pin->ranges, XA_FLAGS_ACCOUNT);
+	dax_pin_loss_init(pin);
 	pin->start = start;
 	return pin;
 }

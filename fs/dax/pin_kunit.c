@@ -372,20 +372,22 @@ static void parameter(struct kunit *test)
 	static const char * const nonsense[] = {
 		"", "On", "on ", "onn", "1", "yes", "off,on", "nonsense",
 	};
-	bool on;
+	bool on, revokes;
 	int i;
 
-	KUNIT_EXPECT_TRUE(test, dax_retarget_parse_mode("on", &on));
-	KUNIT_EXPECT_TRUE(test, on);
-	KUNIT_EXPECT_TRUE(test, dax_retarget_parse_mode("off", &on));
-	KUNIT_EXPECT_FALSE(test, on);
+	KUNIT_EXPECT_TRUE(test, dax_retarget_parse_mode("on", &on, &revokes));
+	KUNIT_EXPECT_TRUE(test, on && !revokes);
+	KUNIT_EXPECT_TRUE(test, dax_retarget_parse_mode("revoke", &on, &revokes));
+	KUNIT_EXPECT_TRUE(test, on && revokes);
+	KUNIT_EXPECT_TRUE(test, dax_retarget_parse_mode("off", &on, &revokes));
+	KUNIT_EXPECT_FALSE(test, on || revokes);
 	for (i = 0; i < ARRAY_SIZE(nonsense); i++) {
 		on = true;
 		KUNIT_EXPECT_FALSE_MSG(test,
 				       dax_retarget_parse_mode(nonsense[i],
-							       &on),
+							       &on, &revokes),
 				       "\"%s\"", nonsense[i]);
-		KUNIT_EXPECT_FALSE(test, on);
+		KUNIT_EXPECT_FALSE(test, on || revokes);
 	}
 }
 
@@ -594,6 +596,66 @@ static void hook_on_live_pin(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, reaches(bench, 10));
 	KUNIT_EXPECT_TRUE(test, reaches(bench, 25));
 	region_end(&region);
+}
+
+static void count_loss(void *data)
+{
+	++*(int *)data;
+}
+
+/* The consumer is told once, and only while it watches */
+static void loss_is_told(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	bool revokes = dax_retarget_revokes;
+	struct region one = {}, two = {};
+	int first = 0, late = 0;
+
+	dax_retarget_revokes = true;
+	region_make(bench, &one, 0);
+	region_make(bench, &two, 1);
+
+	dax_pin_watch(one.pin, count_loss, &first);
+	flush_work(&one.pin->loss_work);
+	KUNIT_EXPECT_EQ(test, 0, first);
+	truncate(bench, 10, 19);
+	flush_work(&one.pin->loss_work);
+	KUNIT_EXPECT_EQ(test, 1, first);
+	truncate(bench, 20, 29);
+	flush_work(&one.pin->loss_work);
+	KUNIT_EXPECT_EQ(test, 1, first);
+	dax_pin_unwatch(one.pin);
+	truncate(bench, 30, 31);
+	KUNIT_EXPECT_FALSE(test, work_pending(&one.pin->loss_work));
+
+	/* One that begins to watch after the loss */
+	dax_pin_watch(two.pin, count_loss, &late);
+	flush_work(&two.pin->loss_work);
+	KUNIT_EXPECT_EQ(test, 1, late);
+	dax_pin_unwatch(two.pin);
+
+	region_end(&one);
+	region_end(&two);
+	dax_retarget_revokes = revokes;
+}
+
+/* Nobody is told where lost regions go on */
+static void loss_is_not_told(struct kunit *test)
+{
+	struct bench *bench = test->priv;
+	bool revokes = dax_retarget_revokes;
+	struct region region = {};
+	int told = 0;
+
+	dax_retarget_revokes = false;
+	region_make(bench, &region, 0);
+	dax_pin_watch(region.pin, count_loss, &told);
+	truncate(bench, 10, 19);
+	flush_work(&region.pin->loss_work);
+	KUNIT_EXPECT_EQ(test, 0, told);
+	dax_pin_unwatch(region.pin);
+	region_end(&region);
+	dax_retarget_revokes = revokes;
 }
 
 static void hook_on_ended_pin(struct kunit *test)
@@ -1291,6 +1353,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(hook_before_map),
 	KUNIT_CASE(hook_on_live_pin),
 	KUNIT_CASE(hook_on_ended_pin),
+	KUNIT_CASE(loss_is_told),
+	KUNIT_CASE(loss_is_not_told),
 	KUNIT_CASE(flush_of_each_domain),
 	KUNIT_CASE(one_flush_for_a_domain),
 	KUNIT_CASE(one_flush_where_blocks_stay),

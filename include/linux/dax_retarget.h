@@ -60,7 +60,7 @@ struct dax_pin_request {
 DECLARE_STATIC_KEY_FALSE(dax_retarget_key);
 
 /**
- * dax_retarget_enabled - was the kernel booted with dax_retarget=on?
+ * dax_retarget_enabled - was the kernel booted with dax_retarget=on, or =revoke?
  *
  * Return: true if pins can exist at all. Costs nothing where it is false.
  */
@@ -82,6 +82,8 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 			unsigned long attrs);
 void dax_pin_end(struct dax_pin *pin);
 void dax_pin_put(struct dax_pin *pin);
+void dax_pin_watch(struct dax_pin *pin, void (*lost)(void *data), void *data);
+void dax_pin_unwatch(struct dax_pin *pin);
 
 /* For consumers that map into domains of their own */
 long dax_pin_file_pages(struct dax_pin_request *request, unsigned long start,
@@ -159,6 +161,15 @@ static inline void dax_pin_end(struct dax_pin *pin)
 }
 
 static inline void dax_pin_put(struct dax_pin *pin)
+{
+}
+
+static inline void dax_pin_watch(struct dax_pin *pin,
+				 void (*lost)(void *data), void *data)
+{
+}
+
+static inline void dax_pin_unwatch(struct dax_pin *pin)
 {
 }
 

@@ -22,6 +22,7 @@ struct dentry;
 	X(marks)		/* marks are applied when a pin goes live */   \
 	X(live)			/* what a domain maps is the hooks' business at once */ \
 	X(owns)			/* a consumer is told which pages are a pin's */ \
+	X(tell_loss)		/* a consumer is told that its pin lost pages */ \
 	X(stay_stopped)		/* no program starts a device that was stopped */ \
 	X(detach)		/* a pin detaches before it leaves the index */ \
 	X(write_back)		/* CPU caches are written back */	       \

@@ -79,6 +79,8 @@ enum retarget_stat {
  * @domain_type: name of the type of its IOMMU domain
  * @tracks_writes: can the IOMMU tell which pages the device wrote to? False if the
  *                 device does not qualify.
+ * @revokes: does a consumer of the device revoke regions that have lost pages? Set for
+ *           good; read without a lock.
  * @stopped: was the device stopped, as the IOMMU failed? Until a driver is bound
  *           again. Set before the hook that met the failure returns; read without
  *           a lock.
@@ -96,6 +98,7 @@ struct retarget_device {
 	enum dax_retarget_refusal refusal;
 	const char *domain_type;
 	bool tracks_writes;
+	bool revokes;
 	bool stopped;
 	struct rw_semaphore rwsem;
 	spinlock_t lock;	/* taken last */

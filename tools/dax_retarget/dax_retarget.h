@@ -114,6 +114,7 @@ struct device {
 	uint32_t refusal;
 	char *domain_type;
 	bool tracks_writes;
+	bool revokes;
 	bool has_counters;
 	uint64_t pins;
 	uint64_t bytes_pinned;

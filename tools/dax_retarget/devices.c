@@ -32,8 +32,10 @@ static struct json_object *json_device(const struct device *device,
 		put_string(object, "reason", refusal_words(device->refusal));
 	}
 	put_string(object, "domain_type", device->domain_type);
-	if (device->retargetable)
+	if (device->retargetable) {
 		put_bool(object, "tracks_writes", device->tracks_writes);
+		put_bool(object, "revokes", device->revokes);
+	}
 	if (!device->has_counters)
 		return object;
 	put_number(object, "pins", device->pins);
@@ -86,6 +88,13 @@ static const char *synced(const struct device *device)
 	return device->tracks_writes ? "written" : "all";
 }
 
+static const char *on_loss(const struct device *device)
+{
+	if (!device->retargetable)
+		return "-";
+	return device->revokes ? "revoked" : "scratch";
+}
+
 static void add_device(struct table *table, const struct device *device,
 		       struct json_object *rdma, bool exact)
 {
@@ -94,6 +103,7 @@ static void add_device(struct table *table, const struct device *device,
 	table_add(table, join(rdma));
 	table_add(table, printable(device->domain_type));
 	table_add(table, xstrdup(synced(device)));
+	table_add(table, xstrdup(on_loss(device)));
 	add_counters(table, device, exact);
 	table_add(table, device->retargetable ? xstrdup("yes") :
 		  xasprintf("no: %s", refusal_words(device->refusal)));
@@ -118,8 +128,8 @@ static int run_devices(int argc, char **argv)
 
 	get_devices(&devices);
 	array = json_object_new_array();
-	table = table_new(10, "DEVICE", "DRIVER", "RDMA", "DOMAIN", "SYNCS",
-			  ">PINS", ">PINNED", ">LOST", ">FLUSHES", "VERDICT");
+	table = table_new(11, "DEVICE", "DRIVER", "RDMA", "DOMAIN", "SYNCS",
+			  "ON-LOSS", ">PINS", ">PINNED", ">LOST", ">FLUSHES", "VERDICT");
 	for (i = 0; i < devices.nr; i++) {
 		rdma = rdma_devices_of(devices.device[i].name);
 		if (all || is_of_interest(&devices.device[i], rdma)) {
@@ -150,6 +160,8 @@ const struct verb devices_verb = {
 "writing fsync() and the like write back, where the platform needs that:\n"
 "\"written\" means the pages that the device wrote to, \"all\" means all pages, since\n"
 "the IOMMU does not tell which, and \"-\" means that the device can have no pins.\n"
+"ON-LOSS says what becomes of a region that loses a page: \"scratch\" means that\n"
+"the device reaches a scratch page there, \"revoked\" that the region's keys die.\n"
 "The kernel tells the numbers to readers with CAP_SYS_ADMIN only; other readers\n"
 "see \"-\", and miss devices that are listed for their pins alone.\n",
 	.run = run_devices,

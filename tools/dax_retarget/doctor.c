@@ -164,7 +164,7 @@ static void check_parameter(void)
 		problem("put dax_retarget=on in its place, and reboot",
 			"DAX retarget is turned off: dax_retarget=off on the kernel's command line");
 	else
-		problem("the words are \"off\" and \"on\": boot with dax_retarget=on",
+		problem("the words are \"off\", \"on\" and \"revoke\": boot with dax_retarget=on",
 			"the kernel's command line says dax_retarget=%s, which means nothing",
 			mode);
 }

@@ -381,6 +381,7 @@ static int on_device(struct nl_msg *msg, void *arg)
 	device->refusal = get_uint(attrs[DAX_RETARGET_A_DEVICE_REFUSAL]);
 	device->domain_type = get_name(attrs[DAX_RETARGET_A_DEVICE_DOMAIN_TYPE]);
 	device->tracks_writes = attrs[DAX_RETARGET_A_DEVICE_TRACKS_WRITES];
+	device->revokes = attrs[DAX_RETARGET_A_DEVICE_REVOKES];
 	device->has_counters = attrs[DAX_RETARGET_A_DEVICE_PINS];
 	device->pins = get_uint(attrs[DAX_RETARGET_A_DEVICE_PINS]);
 	device->bytes_pinned =

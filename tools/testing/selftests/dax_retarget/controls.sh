@@ -16,7 +16,8 @@
 # retarget_region_release(), which are intended. More controls run with
 # DAX_RETARGET_UMOUNT, see run.sh, DAX_RETARGET_SPARE, see filesystems.sh, and
 # DAX_RETARGET_BLOCK and DAX_RETARGET_BLOCK2, see equivalence.sh, and
-# DAX_RETARGET_DIRTY_BITS, where the IOMMU has dirty bits. With DAX_RETARGET_CONSUMER,
+# DAX_RETARGET_DIRTY_BITS, where the IOMMU has dirty bits, and DAX_RETARGET_REVOKE,
+# where the kernel revokes regions. With DAX_RETARGET_CONSUMER,
 # see lib_nic.c, some are of that consumer only.
 
 cd "$(dirname "$0")" || exit 1
@@ -134,6 +135,10 @@ control "medium not flushed"		medium 'MEDIUM NOT FLUSHED' durability -v syncfs
 control "medium not flushed: region ended"	medium 'MEDIUM NOT FLUSHED' durability \
 	-t flushed_after_deregistration
 control "write pins allow remount"	refuse_remount 'READ-ONLY FILE CHANGED' readonly -t refused_with_write_pin
+
+# On a kernel that was booted with dax_retarget=revoke
+[ -z "${DAX_RETARGET_REVOKE-}" ] ||
+	control "regions that lost pages go on" tell_loss 'PEER GOES ON' revoked -t peer_gets_an_error
 
 # These are of devices that VFIO or iommufd gives to the test.
 case ${DAX_RETARGET_CONSUMER-rdma} in

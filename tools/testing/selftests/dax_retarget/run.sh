@@ -12,7 +12,7 @@ default=(refusal truncate reuse largepage region lifetime scratch window
 # The others take memory away for good, take long, or need more than a folder: a file
 # system that filesystems.sh makes, or memory that only some machines have.
 special=(vfio attribute quota repair poison machine_check removal huge bounds
-	 unbind fail_closed)
+	 unbind fail_closed revoked)
 # Scripts that overwrite block devices or break the kernel on purpose. Each says
 # what it needs.
 scripts=(controls.sh equivalence.sh filesystems.sh stress.sh)
