@@ -16,9 +16,9 @@ group_json()
 	check "devices --all: JSON is valid" valid devices "$WORK/devices"
 	# The IOMMU is emulated, so the kernel does not rely on its dirty bits
 	same "devices: the IOMMU of none tells what it wrote to" "(True, {False})" \
-		"$(json '(all(("tracks_writes" in d) == d["retargetable"] for d in data), {d["tracks_writes"] for d in data if d["retargetable"]})' < "$WORK/devices")"
+		"$(json '(all(("tracks_writes" in d) == ("revokes" in d) == d["retargetable"] for d in data), {d["tracks_writes"] for d in data if d["retargetable"]})' < "$WORK/devices")"
 	"$D" devices > "$WORK/table"
-	check "devices: so a sync writes back all pages" grep "$DEVICE .* all  *[0-9].* yes$" "$WORK/table"
+	check "devices: so a sync writes back all pages" grep "$DEVICE .* all  *scratch  *[0-9].* yes$" "$WORK/table"
 	same "stats count the same as the kernel's own" "$(stat_of pins) $(stat_of pages_pinned)" \
 		"$("$D" stats --json | json '"%d %d" % (data["pins"], data["pinned"] / 4096)')"
 	same "top shows it" 2 "$("$D" top --batch -n 1 | grep -c "^ *$holder  many_regions  root .* 2  *128K  *0  *0$")"

@@ -31,7 +31,7 @@ counters_are_hidden()
 		"$(json 'sorted(data)' < "$WORK/stats")"
 	as_nobody "$D" devices > "$WORK/devices" 2> "$WORK/err"
 	same "devices are for all, too" "0 " "$? $(cat "$WORK/err")"
-	check "without numbers" grep -q "$DEVICE .* all  *-  *-  *-  *-  yes" "$WORK/devices"
+	check "without numbers" grep -q "$DEVICE .* all  *scratch  *-  *-  *-  *-  yes" "$WORK/devices"
 	as_nobody "$D" devices --json > "$WORK/devices"
 	check "such devices: JSON is valid" valid devices "$WORK/devices"
 	same "and has no number" "(True, False)" \

@@ -22,8 +22,8 @@ group_ynl()
 	ynl --dump device-get > "$WORK/ynl"
 	"$D" devices --all --json > "$WORK/devices"
 	same "on devices, too" \
-		"$(json 'sorted((d["name"], d["driver"], d.get("retargetable", False), d.get("tracks-writes", False), d["pins"], d["bytes-pinned"], d["bytes-retargeted"], d["flushes"]) for d in data)' < "$WORK/ynl")" \
-		"$(json 'sorted((d["name"], d["driver"], d["retargetable"], d.get("tracks_writes", False), d["pins"], d["pinned"], d["lost"], d["flushes"]) for d in data)' < "$WORK/devices")"
+		"$(json 'sorted((d["name"], d["driver"], d.get("retargetable", False), d.get("tracks-writes", False), d.get("revokes", False), d["pins"], d["bytes-pinned"], d["bytes-retargeted"], d["flushes"]) for d in data)' < "$WORK/ynl")" \
+		"$(json 'sorted((d["name"], d["driver"], d["retargetable"], d.get("tracks_writes", False), d.get("revokes", False), d["pins"], d["pinned"], d["lost"], d["flushes"]) for d in data)' < "$WORK/devices")"
 	same "and on why they are refused" \
 		"$(json 'sorted((d["name"], d.get("refusal", "none")) for d in data)' < "$WORK/ynl")" \
 		"$(json 'sorted((d["name"], d.get("refusal", "none")) for d in data)' < "$WORK/devices")"
