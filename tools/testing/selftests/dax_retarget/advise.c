@@ -126,7 +126,7 @@ TEST_F(advise, out_of_range)
 	EXPECT_EQ(self->refusal, give(mr, PREFETCH, PAGE, -1));
 	/* The sum of position and length is small again */
 	EXPECT_EQ(self->refusal, give(mr, PREFETCH,
-					-(uintptr_t)mr->addr - PAGE, 2 * PAGE));
+				      -(uintptr_t)mr->addr - PAGE, 2 * PAGE));
 }
 
 TEST_F(advise, wrong_key)
