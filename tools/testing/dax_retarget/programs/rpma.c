@@ -61,6 +61,7 @@ struct end {
 };
 
 static const char *who;
+static volatile uint64_t progress;	/* bytes that are written, in all rounds */
 
 /* All that a program may expect of a library and its files */
 #define must(call) do {							\
@@ -80,6 +81,13 @@ static const char *who;
 		exit(1);						\
 	}								\
 } while (0)
+
+static void give_up(int signal)
+{
+	printf("# %s: no end after %d s, written up to %lu of round %lu\n", who,
+	       PATIENCE, progress % SIZE, progress / SIZE);
+	_exit(1);
+}
 
 static void report(bool good, const char *name)
 {
@@ -222,23 +230,27 @@ static void serve(const char *address, const char *file, int ready)
 	must(rpma_ep_shutdown(&ep));
 }
 
-/* The content of a byte of a file, in each round another one */
-static char pattern(uint64_t pos, unsigned int round)
+#define WORD	sizeof(uint64_t)
+
+/* The content of a word of a file, in each round another one */
+static uint64_t pattern(uint64_t pos, unsigned int round)
 {
-	return pos * 7 + pos / PAGE + round * 31 + 1;
+	return pos << 32 | round;
 }
 
 /* Has the file that content between two positions? */
 static bool file_has(int fd, uint64_t pos, uint64_t end, unsigned int round)
 {
-	static char buf[SIZE];
+	static uint64_t buf[SIZE / WORD];
 	uint64_t i;
 
 	must_be(pread(fd, buf, end - pos, pos) == (ssize_t)(end - pos));
-	for (i = pos; i < end; i++) {
-		if (buf[i - pos] != (round ? pattern(i, round) : 0)) {
-			printf("# byte %lu is of another round than %u\n", i,
-			       round);
+	for (i = pos; i < end; i += WORD) {
+		uint64_t word = buf[(i - pos) / WORD];
+
+		if (word != (round ? pattern(i, round) : 0)) {
+			printf("# at byte %lu there is 0x%lx, not of round %u\n",
+			       i, word, round);
 			return false;
 		}
 	}
@@ -251,8 +263,8 @@ static void write_all(struct end *end, struct rpma_mr_remote *remote,
 {
 	uint64_t posted = 0, done = 0, i;
 
-	for (i = 0; i < SIZE; i++)
-		end->map[i] = pattern(i, round);
+	for (i = 0; i < SIZE; i += WORD)
+		*(uint64_t *)(end->map + i) = pattern(i, round);
 	while (done < SIZE) {
 		while (posted < SIZE && posted - done < DEPTH * CHUNK) {
 			must(rpma_write(end->conn, remote, posted, end->mr,
@@ -264,6 +276,7 @@ static void write_all(struct end *end, struct rpma_mr_remote *remote,
 		}
 		complete(end, IBV_WC_RDMA_WRITE);
 		done += CHUNK;
+		progress = round * SIZE + done;
 	}
 	must(rpma_flush(end->conn, remote, 0, SIZE,
 			RPMA_FLUSH_TYPE_PERSISTENT, RPMA_F_COMPLETION_ALWAYS,
@@ -395,6 +408,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setbuf(stdout, NULL);
+	signal(SIGALRM, give_up);
 	alarm(PATIENCE);
 	make(argv[2]);
 	make(argv[3]);
