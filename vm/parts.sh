@@ -161,10 +161,6 @@ program "power cuts" -- "$VM/power-cut.sh" --cuts "${CUTS:-3}" --seed "${SEED:-1
 
 program "power cuts, controls" -- "$VM/power-cut.sh" --fs xfs --controls --seed "${SEED:-1}"
 
-# With the kernel of the benchmark, which is built by then
-program "Debian packages" --skip "$no_1g|$type1|$untracked" -- \
-	env VARIANT=release "$VM/check-deb.sh"
-
 for fs in xfs ext4; do
 	may_skip=''
 	[ $fs = xfs ] || may_skip='shares no block: .* not possible here'
