@@ -19,8 +19,16 @@
 static void tell_consumer(struct work_struct *work)
 {
 	struct dax_pin *pin = container_of(work, struct dax_pin, loss_work);
+	void (*lost)(void *data);
+	void *data;
 
-	pin->lost(pin->lost_data);
+	/* dax_pin_unwatch() waits for this worker, without the mutex */
+	mutex_lock(&pin->region.mutex);
+	lost = pin->lost;
+	data = pin->lost_data;
+	mutex_unlock(&pin->region.mutex);
+	if (lost)
+		lost(data);
 }
 
 /**
@@ -81,17 +89,21 @@ EXPORT_SYMBOL_NS_GPL(dax_pin_watch, DAX_RETARGET);
  * @pin: the pin, or %NULL
  *
  * Context: may sleep. Waits for the function of dax_pin_watch() if that runs.
+ * Return: true if the consumer was told
  */
-void dax_pin_unwatch(struct dax_pin *pin)
+bool dax_pin_unwatch(struct dax_pin *pin)
 {
+	bool told;
+
 	if (!pin || !dax_retarget_revokes)
-		return;
+		return false;
 
 	mutex_lock(&pin->region.mutex);
+	told = pin->loss_told;
 	pin->lost = NULL;
 	/* The next call of dax_pin_watch() tells again */
 	pin->loss_told = false;
 	mutex_unlock(&pin->region.mutex);
-	cancel_work_sync(&pin->loss_work);
+	return !cancel_work_sync(&pin->loss_work) && told;
 }
 EXPORT_SYMBOL_NS_GPL(dax_pin_unwatch, DAX_RETARGET);

@@ -624,9 +624,13 @@ static void loss_is_told(struct kunit *test)
 	truncate(bench, 20, 29);
 	flush_work(&one.pin->loss_work);
 	KUNIT_EXPECT_EQ(test, 1, first);
-	dax_pin_unwatch(one.pin);
+	KUNIT_EXPECT_TRUE(test, dax_pin_unwatch(one.pin));
 	truncate(bench, 30, 31);
 	KUNIT_EXPECT_FALSE(test, work_pending(&one.pin->loss_work));
+	/* A worker that is late finds nobody */
+	queue_work(system_unbound_wq, &one.pin->loss_work);
+	flush_work(&one.pin->loss_work);
+	KUNIT_EXPECT_EQ(test, 1, first);
 
 	/* One that begins to watch after the loss */
 	dax_pin_watch(two.pin, count_loss, &late);
@@ -653,7 +657,7 @@ static void loss_is_not_told(struct kunit *test)
 	truncate(bench, 10, 19);
 	flush_work(&region.pin->loss_work);
 	KUNIT_EXPECT_EQ(test, 0, told);
-	dax_pin_unwatch(region.pin);
+	KUNIT_EXPECT_FALSE(test, dax_pin_unwatch(region.pin));
 	region_end(&region);
 	dax_retarget_revokes = revokes;
 }

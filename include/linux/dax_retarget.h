@@ -83,7 +83,7 @@ int dax_pin_map_sgtable(struct dax_pin *pin, struct sg_table *sgt,
 void dax_pin_end(struct dax_pin *pin);
 void dax_pin_put(struct dax_pin *pin);
 void dax_pin_watch(struct dax_pin *pin, void (*lost)(void *data), void *data);
-void dax_pin_unwatch(struct dax_pin *pin);
+bool dax_pin_unwatch(struct dax_pin *pin);
 
 /* For consumers that map into domains of their own */
 long dax_pin_file_pages(struct dax_pin_request *request, unsigned long start,
@@ -169,8 +169,9 @@ static inline void dax_pin_watch(struct dax_pin *pin,
 {
 }
 
-static inline void dax_pin_unwatch(struct dax_pin *pin)
+static inline bool dax_pin_unwatch(struct dax_pin *pin)
 {
+	return false;
 }
 
 static inline long dax_pin_file_pages(struct dax_pin_request *request,
