@@ -61,7 +61,12 @@ perftest()	# PROGRAM OPTION...
 
 perftest_ends_well()
 {
-	wait $client && wait $server && grep -qE '^ *[0-9]+ +[0-9]+ ' $client_log
+	local status=0
+
+	wait $client || status=$?
+	wait $server || status=$?
+	tail -n 15 $server_log $client_log
+	[ $status = 0 ] && grep -qE '^ *[0-9]+ +[0-9]+ ' $client_log
 }
 
 # A program of perftest that runs for some seconds; all of each file, or a page, is taken
