@@ -139,6 +139,8 @@ struct ibv_mr *nic_register_read_only(struct nic *nic, void *addr, size_t len);
 int nic_try_deregister(struct ibv_mr *mr);
 void nic_deregister(struct ibv_mr *mr);
 
+int nic_rereg(struct ibv_mr *mr, unsigned int flags, unsigned int access,
+	      struct ibv_pd *pd);
 struct conn *conn_open(struct nic *nic);
 void conn_close(struct conn *conn);
 int conn_post(struct conn *conn, const struct ibv_mr *mr, uintptr_t addr,

@@ -8,6 +8,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <rdma/ib_user_verbs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,6 +285,40 @@ static int verbs_complete(struct conn *conn)
 	if (nr < 0)
 		return -EIO;
 	return wc.status;
+}
+
+/* Change a region, by the kernel: libibverbs has the call for few devices. 0 or an errno */
+int nic_rereg(struct ibv_mr *mr, unsigned int flags, unsigned int access,
+	      struct ibv_pd *pd)
+{
+	struct ib_uverbs_rereg_mr_resp resp;
+	struct {
+		struct ib_uverbs_cmd_hdr hdr;
+		struct ib_uverbs_rereg_mr cmd;
+	} request = {
+		.hdr = {
+			.command = IB_USER_VERBS_CMD_REREG_MR,
+			.in_words = sizeof(request) / 4,
+			.out_words = sizeof(resp) / 4,
+		},
+		.cmd = {
+			.response = (uintptr_t)&resp,
+			.mr_handle = mr->handle,
+			.flags = flags,
+			.start = (uintptr_t)mr->addr,
+			.length = mr->length,
+			.hca_va = (uintptr_t)mr->addr,
+			.pd_handle = pd->handle,
+			.access_flags = access,
+		},
+	};
+
+	if (write(mr->context->cmd_fd, &request, sizeof(request)) !=
+	    sizeof(request))
+		return errno;
+	mr->lkey = resp.lkey;
+	mr->rkey = resp.rkey;
+	return 0;
 }
 
 const struct consumer verbs_consumer = {

@@ -198,6 +198,27 @@ TEST_F(revoked, lost_while_it_is_registered)
 	expect_revoked(_metadata, self, region->mr);
 }
 
+/* Not even the owner gives such a region its keys back */
+TEST_F(revoked, rereg_brings_nothing_back)
+{
+	struct region *region = &self->region;
+	unsigned int access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ |
+			      IBV_ACCESS_REMOTE_WRITE;
+	int error;
+
+	error = nic_rereg(region->mr, IBV_REREG_MR_CHANGE_ACCESS, access,
+			  region->mr->pd);
+	if (error == EOPNOTSUPP)
+		SKIP(return, "this device changes no access");
+	ASSERT_EQ(0, error);
+	expect_alive(_metadata, self, region->mr);
+	ASSERT_EQ(0, file_punch(region->fd, FIRST * PAGE, NR * PAGE));
+	expect_revoked(_metadata, self, region->mr);
+	EXPECT_EQ(EINVAL, nic_rereg(region->mr, IBV_REREG_MR_CHANGE_ACCESS,
+				    access, region->mr->pd));
+	expect_revoked(_metadata, self, region->mr);
+}
+
 /* A revocation and the end of the region do not meet */
 TEST_F(revoked, against_deregistration)
 {

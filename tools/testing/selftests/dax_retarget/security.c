@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <rdma/ib_user_verbs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -140,40 +139,6 @@ TEST_F(security, a_reader_cannot_write)
 	close(fd);
 }
 
-/* Asks the kernel, as libibverbs has the call for few devices. Returns errno. */
-static int rereg(struct ibv_mr *mr, unsigned int flags, unsigned int access,
-		 struct ibv_pd *pd)
-{
-	struct ib_uverbs_rereg_mr_resp resp;
-	struct {
-		struct ib_uverbs_cmd_hdr hdr;
-		struct ib_uverbs_rereg_mr cmd;
-	} request = {
-		.hdr = {
-			.command = IB_USER_VERBS_CMD_REREG_MR,
-			.in_words = sizeof(request) / 4,
-			.out_words = sizeof(resp) / 4,
-		},
-		.cmd = {
-			.response = (uintptr_t)&resp,
-			.mr_handle = mr->handle,
-			.flags = flags,
-			.start = (uintptr_t)mr->addr,
-			.length = mr->length,
-			.hca_va = (uintptr_t)mr->addr,
-			.pd_handle = pd->handle,
-			.access_flags = access,
-		},
-	};
-
-	if (write(mr->context->cmd_fd, &request, sizeof(request)) !=
-	    sizeof(request))
-		return errno;
-	mr->lkey = resp.lkey;
-	mr->rkey = resp.rkey;
-	return 0;
-}
-
 /* A region for reading stays one, whatever is asked for later */
 TEST_F(security, rereg_gains_no_write_access)
 {
@@ -189,14 +154,14 @@ TEST_F(security, rereg_gains_no_write_access)
 	ASSERT_NE(NULL, mr);
 	pd = mr->pd;
 
-	error = rereg(mr, IBV_REREG_MR_CHANGE_ACCESS, IBV_ACCESS_LOCAL_WRITE |
-		      IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ, pd);
+	error = nic_rereg(mr, IBV_REREG_MR_CHANGE_ACCESS, IBV_ACCESS_LOCAL_WRITE |
+			  IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ, pd);
 	EXPECT_NE(0, error);
 	if (error == EOPNOTSUPP)
 		TH_LOG("this device changes no access");
 	else
-		EXPECT_EQ(0, rereg(mr, IBV_REREG_MR_CHANGE_ACCESS,
-				   IBV_ACCESS_REMOTE_READ, pd));
+		EXPECT_EQ(0, nic_rereg(mr, IBV_REREG_MR_CHANGE_ACCESS,
+				       IBV_ACCESS_REMOTE_READ, pd));
 	EXPECT_EQ(0, conn_read(self->bench.conn, mr, 0, &word, sizeof(word)));
 	EXPECT_TRUE(written_by(&word, FILLED));
 
