@@ -123,7 +123,7 @@ guest "VFIO, XFS" --in $every --threads single --nvdimm 512M --nvdimm 64M --allo
 
 guest "iommufd, ext4, scalable mode" --in $every --fs ext4 --iommu scalable \
 	--threads single --nvdimm 512M --nvdimm 64M --allow "$assertions|$no_memory" \
-	--skip "$no_1g|$iommufd|$untracked|shares no block: .* not possible here" -- \
+	--skip "$no_1g|$iommufd|vfio: .*only iommufd|$untracked|shares no block: .* not possible here" -- \
 	vfio_devices devdax \
 	"$may iommufd selftests truncate reuse largepage region lifetime window race durability fail_nth vfio" \
 	"$may compat selftests truncate reuse vfio" \
