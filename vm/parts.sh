@@ -113,7 +113,7 @@ guest "feature on, ext2, legacy mode" --fs ext2 --iommu legacy --skip "$no_ext2"
 
 # The same tests, and some more, with devices of user space in place of NICs
 guest "VFIO, XFS" --in $every --threads single --nvdimm 512M --nvdimm 64M --allow "$assertions" \
-	--skip "$no_1g|$type1|$untracked|nothing can be registered any more" -- \
+	--skip "$no_1g|$type1|$untracked|nothing can be registered any more|shares no block: 0" -- \
 	vfio_devices devdax \
 	"$may type1 selftests truncate reuse largepage region lifetime scratch window race durability fail_nth security umount vfio" \
 	"${may/engine-nics/vfio-devices} type1 selftests fail_closed" \
