@@ -38,6 +38,7 @@ import sys
 #		that the goal is. Nothing: no gate
 #
 # A gate is what the code reaches, and some more. Tighten it with the code.
+# Where one of the 16 huge pages cannot be had in a guest, its row grows by 8 per cent.
 Row = collections.namedtuple('Row', 'name where value reference unit goal gate')
 ROWS = [Row(*(field.strip() for field in line.split('|'))) for line in r'''
 truncate, pinned / unpinned      |           | {truncate.pinned}     | {truncate.unpinned}    | instructions | <= 1.03 | 1.02
@@ -63,7 +64,7 @@ deregister / shmem, live, nothing to write | eadr | {deregister.fsdax} | {=cache
 deregister, live, a page         | cached    | {deregister.fsdax} / pages |                   | instructions | | 270
 register memory, on / off        | once      | {register.memory}     | {off:register.memory}  | instructions | <= 1.002 | 1.01
 register a page of memory, on / off | once   | {register.memory_page} | {off:register.memory_page} | instructions | <= 1.002 | 1.06
-register huge pages, on / off    | once      | {register.huge_pages} | {off:register.huge_pages} | instructions | <= 1.002 | 1.03
+register huge pages, on / off    | once      | {register.huge_pages} | {off:register.huge_pages} | instructions | <= 1.002 | 1.10
 deregister memory, on / off      | once      | {deregister.memory}   | {off:deregister.memory} | instructions | <= 1.002 | 1.03
 register beside mmap, 12 threads, on / off | once | {register.threads} | {off:register.threads} | instructions | <= 1.002 | 1.02
 data path, on / off              | once      | {path}                | {off:path}             | instructions | <= 1.00 | 1.25
