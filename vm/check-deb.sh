@@ -42,7 +42,7 @@ packages=$work/packages
 install_packages()
 {
 	local options=() sources='' suite='' skip=(--skip=update)
-	rm -rf "${work:?}/boot" "$work"/{root.squashfs,arguments}
+	rm -rf "${work:?}/boot" "$work"/{system.squashfs,arguments}
 	# A kernel of a distribution has its drivers in an initrd, which takes a package more
 	if zgrep -q '^CONFIG_BLK_DEV_INITRD=y' "$work/config"; then
 		suite=$GUEST_SUITE
@@ -56,14 +56,14 @@ install_packages()
 		--customize-hook='mkdir -p "$1/etc/initramfs-tools" &&
 			printf "%s\n" virtio_pci virtio_blk virtio_rng squashfs overlay 9pnet_virtio 9p \
 				> "$1/etc/initramfs-tools/modules"' \
-		--customize-hook="copy-in '$packages' /root" \
-		--customize-hook='chroot "$1" sh -c "apt-get install -q -y /root/packages/*.deb"' \
-		--customize-hook='rm -r "$1/root/packages"' \
+		--customize-hook="copy-in '$packages' /srv" \
+		--customize-hook='chroot "$1" sh -c "apt-get install -q -y /srv/packages/*.deb"' \
+		--customize-hook='rm -r "$1/srv/packages"' \
 		--customize-hook="copy-out /boot '$work'" \
 		--customize-hook='chroot "$1" sh -c ". /etc/default/grub.d/dax-retarget.cfg; echo \$GRUB_CMDLINE_LINUX" '"> '$work/arguments'" \
-		"$suite" - ${sources:+-} <<<"$sources" > "$work/root.tar"
-	mksquashfs - "$work/root.squashfs" -tar -comp lz4 -noappend -no-progress < "$work/root.tar"
-	rm "$work/root.tar"
+		"$suite" - ${sources:+-} <<<"$sources" > "$work/system.tar"
+	mksquashfs - "$work/system.squashfs" -tar -comp lz4 -noappend -no-progress < "$work/system.tar"
+	rm "$work/system.tar"
 }
 
 small_config()
@@ -90,7 +90,7 @@ prepare()
 		cp "$config" "$work/config"
 		guarded "$VM/deb.sh" --config "$work/config" --out "$packages"
 	fi
-	[ -f "$work/root.squashfs" ] || rm -f "$STAMPS/check-deb-root"
+	[ -f "$work/system.squashfs" ] || rm -f "$STAMPS/check-deb-root"
 	step check-deb-root "$(cat "$packages"/*.deb "$VM/check-deb.sh" "$STAMPS/rootfs" | hash)" install_packages
 	# The programs of the tests, and no module but those of the package
 	rm -rf "$work/image"
@@ -104,7 +104,7 @@ release=${release#vmlinuz-}
 initrd=$work/boot/initrd.img-$release
 [ -e "$initrd" ] || initrd=''
 guarded "$VM/run" --kernel "$work/boot/vmlinuz-$release" ${initrd:+--initrd "$initrd"} \
-	--rootfs "$work/root.squashfs" --modules "$work/image" --share "$BENCH" \
+	--rootfs "$work/system.squashfs" --modules "$work/image" --share "$BENCH" \
 	--threads single --nvdimm 512M --nvdimm 64M --append "$(cat "$work/arguments")" \
 	"$(guest_script on "./installed.sh \$selftests $release" vfio_devices \
 		'type1 selftests truncate reuse' "./installed.sh \$selftests $release --remove")"

@@ -16,14 +16,8 @@ HERE=$(realpath "$(dirname "$0")")
 all=(list events json rights namespaces dumps storm traffic ynl path fuzz faults
      sanitize valgrind trace doctor stopped umount remove)
 
-groups=("$@")
-[ $# -gt 0 ] || groups=("${all[@]}")
-for group in "${groups[@]}"; do
-	case " ${all[*]} " in
-	*" $group "*) ;;
-	*) echo "command.sh: no group $group; there are: ${all[*]}" >&2; exit 1 ;;
-	esac
-done
+. "$HERE/groups.sh"
+choose_groups "$@"
 
 . "$HERE/command/lib.sh"
 for group in "${groups[@]}"; do
@@ -31,11 +25,4 @@ for group in "${groups[@]}"; do
 	. "$HERE/command/$group.sh"
 done
 
-ktap_print_header
-for group in "${groups[@]}"; do
-	start=$SECONDS
-	"group_$group"
-	echo "# group $group: $((SECONDS - start)) s"
-done
-rm -rf "$WORK"
-ktap_end
+run_groups

@@ -18,6 +18,7 @@
 set -u
 
 . "$(dirname "$0")/traffic.sh"
+. "$(dirname "$0")/groups.sh"
 TOOLS=${TOOLS:-/image/tools}
 PROGRAMS=${PROGRAMS:-$TOOLS/programs}
 SELFTESTS=${SELFTESTS:-/image/selftests/dax_retarget}
@@ -25,6 +26,8 @@ SELFTESTS=${SELFTESTS:-/image/selftests/dax_retarget}
 . "$SELFTESTS/lib.sh"
 
 all=(rpma perftest loop)
+on_demand=(pyverbs)
+choose_groups "$@"
 # Of rdma-core, as Debian installs them
 pyverbs_tests=/usr/share/doc/rdma-core/tests
 WORK=$(mktemp -d)
@@ -156,13 +159,4 @@ group_pyverbs()
 	check "pyverbs: nothing is left" at_rest
 }
 
-groups=("$@")
-[ $# -gt 0 ] || groups=("${all[@]}")
-ktap_print_header
-for group in "${groups[@]}"; do
-	start=$SECONDS
-	"group_$group"
-	echo "# group $group: $((SECONDS - start)) s"
-done
-rm -rf "$WORK"
-ktap_end
+run_groups
