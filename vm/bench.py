@@ -46,7 +46,7 @@ punch, pinned / unpinned         |           | {punch.pinned}        | {punch.un
 unlink, pinned / unpinned        |           | {unlink.pinned}       | {unlink.unpinned}      | instructions | <= 1.03 | 4k 1.02, 2m 1.03
 truncate / tmpfs under a region  | cached 4k | {truncate.pinned}     | {truncate.tmpfs}       | instructions | <= 0.82 | type1 0.62, 0.50
 a further region, a page         | 4k        | ({truncate.5_regions} - {truncate.1_region}) / 4 / pages  | | instructions | <= 21 | 1.0
-a further region, a leaf of 2 MiB | 2m       | ({truncate.5_regions} - {truncate.1_region}) / 4 / leaves | | instructions | <= 100 | 190
+a further region, a leaf of 2 MiB | 2m       | ({truncate.5_regions} - {truncate.1_region}) / 4 / leaves | | instructions | <= 100 | 150
 a further mapping, a page        | 4k        | ({truncate.4_mappings} - {truncate.1_mappings}) / 3 / pages | | instructions | <= 21 | 1.0
 a further mapping, a leaf of 2 MiB | 2m      | ({truncate.4_mappings} - {truncate.1_mappings}) / 3 / leaves | | instructions | <= 100 | 125
 truncate, 2 mappings / 1         |           | {truncate.2_mappings} | {truncate.1_mappings}  | instructions | <= 1.03 | 1.02
@@ -85,7 +85,7 @@ kernel memory, region of one extent, beyond device-dax, % | cached | ({kernel_me
 truncate beside a region that is made / alone | beside | {beside.make} | {beside.make.alone}   | instructions | <= 1.05 |
 truncate beside a region that ends / alone | beside | {beside.end} | {beside.end.alone}        | instructions | <= 1.05 | 1.15
 truncate beside 16 readers of the list / alone | beside | {readers.16} | {readers.none}        | instructions | <= 1.05 |
-truncate of a page in many ranges, a range | beside | {ranges.each} |                         | instructions | <= 2000 | 1500
+truncate of a page in many ranges, a range | beside | {ranges.each} |                         | instructions | <= 2000 | 1700
 flushes, truncate                | sizes     | {truncate.flushes}    |                        | flushes      | = 1 | 1
 flushes, punch                   | sizes     | {punch.flushes}       |                        | flushes      | = 1 | 1
 flushes, unlink                  | sizes     | {unlink.flushes}      |                        | flushes      | = 1 | 1
