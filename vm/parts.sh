@@ -77,7 +77,7 @@ guest "legacy mode, controls" --iommu legacy --nvdimm 512M --nvdimm 512M --limit
 
 guest "the command" --in $every --qemu "$many_devices" -- \
 	nics \
-	"${FUZZ:+FUZZ=$FUZZ} ${PINS:+PINS=$PINS} command_groups list events rights namespaces dumps storm traffic path fuzz faults umount remove"
+	"${FUZZ:+FUZZ=$FUZZ} ${PINS:+PINS=$PINS} command_groups list events own rights namespaces dumps storm traffic path fuzz faults umount remove"
 
 program "model" -- "$TOP/tools/verification/dax_retarget/run.sh"
 

@@ -67,9 +67,16 @@ static bool wanted(void)
 	return to && to->wanted();
 }
 
+static bool wants_paths(void)
+{
+	const struct dax_event_listener *to = READ_ONCE(listener);
+
+	return to && to->wants_paths();
+}
+
 /**
  * dax_event_place_init - say which file an event is about
- * @place: gets the file, and its path if the events have a subscriber
+ * @place: gets the file, and its path if a reader of events may see paths
  * @file: the file
  *
  * Context: does not sleep
@@ -81,7 +88,7 @@ void dax_event_place_init(struct dax_event_place *place,
 
 	place->dev = file->dev;
 	place->ino = file->ino;
-	if (wanted())
+	if (wants_paths())
 		dax_pinned_file_path(file, place->path, sizeof(place->path),
 				     &path);
 	if (path)

@@ -5,7 +5,7 @@
  * A pin is a region (linux/iommu_retarget.h), the ranges of files with the
  * region's pages, and an owner. The order of calls, from the top:
  *
- *   netlink.c, netlink_event.c   administration
+ *   netlink_event.c, netlink.c   administration
  *   revoke.c
  *   frames.c, sync.c, bind.c     the mm, file systems, the IOMMU core
  *   hooks.c                      file systems, the mm
@@ -49,6 +49,7 @@ struct address_space;
 struct dax_pin_request;
 struct dax_pinned_super;
 struct dev_pagemap;
+struct sk_buff;
 struct super_block;
 
 /**
@@ -348,11 +349,13 @@ struct dax_event {
 
 /**
  * struct dax_event_listener - where events go
- * @wanted: do the events have a subscriber? Called in any context.
+ * @wanted: do the events have a reader? Called in any context.
+ * @wants_paths: and one that may see paths? Called in any context.
  * @send: send an event; may sleep. Returns false if the message was not made.
  */
 struct dax_event_listener {
 	bool (*wanted)(void);
+	bool (*wants_paths)(void);
 	bool (*send)(const struct dax_event *event);
 };
 
@@ -397,6 +400,9 @@ unsigned long dax_pinned_file_take(struct address_space *mapping, pgoff_t first,
 				   enum dax_retarget_reason reason);
 bool dax_pinned_file_reaches(struct address_space *mapping, pgoff_t first,
 			     pgoff_t last);
+
+/* netlink.c */
+bool dax_netlink_sender_opened(const struct sk_buff *skb);
 
 /**
  * struct dax_revocation - an administrator's request to take pages back

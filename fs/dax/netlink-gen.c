@@ -9,6 +9,7 @@
 #include "netlink-gen.h"
 
 #include <uapi/linux/dax_retarget_netlink.h>
+#include <linux/list.h>
 
 /* DAX_RETARGET_CMD_REVOKE - do */
 static const struct nla_policy dax_retarget_revoke_nl_policy[DAX_RETARGET_A_REVOKE_LENGTH + 1] = {
@@ -48,11 +49,26 @@ static const struct genl_split_ops dax_retarget_nl_ops[] = {
 		.maxattr	= DAX_RETARGET_A_REVOKE_LENGTH,
 		.flags		= GENL_CMD_CAP_DO,
 	},
+	{
+		.cmd	= DAX_RETARGET_CMD_SUBSCRIBE,
+		.doit	= dax_retarget_nl_subscribe_doit,
+		.flags	= GENL_CMD_CAP_DO,
+	},
 };
 
 static const struct genl_multicast_group dax_retarget_nl_mcgrps[] = {
 	[DAX_RETARGET_NLGRP_EVENTS] = { "events", },
 };
+
+static void __dax_retarget_nl_sock_priv_init(void *priv)
+{
+	dax_retarget_nl_sock_priv_init(priv);
+}
+
+static void __dax_retarget_nl_sock_priv_destroy(void *priv)
+{
+	dax_retarget_nl_sock_priv_destroy(priv);
+}
 
 struct genl_family dax_retarget_nl_family __ro_after_init = {
 	.name		= DAX_RETARGET_FAMILY_NAME,
@@ -64,4 +80,7 @@ struct genl_family dax_retarget_nl_family __ro_after_init = {
 	.n_split_ops	= ARRAY_SIZE(dax_retarget_nl_ops),
 	.mcgrps		= dax_retarget_nl_mcgrps,
 	.n_mcgrps	= ARRAY_SIZE(dax_retarget_nl_mcgrps),
+	.sock_priv_size	= sizeof(struct list_head),
+	.sock_priv_init	= __dax_retarget_nl_sock_priv_init,
+	.sock_priv_destroy = __dax_retarget_nl_sock_priv_destroy,
 };

@@ -15,9 +15,10 @@
  *   namespace.
  * - A path may be out of a user's reach. Paths and IOVAs need CAP_SYS_ADMIN in
  *   the initial user namespace.
- * - Events tell of all pins, so a subscriber needs CAP_SYS_ADMIN in the initial
- *   network namespace (netlink_event.c). Numbers in events are those of the
- *   initial namespaces.
+ * - The group of events tells of all pins, so a member needs CAP_SYS_ADMIN in the
+ *   initial network namespace (netlink_event.c). Numbers in its events are those of
+ *   the initial namespaces. A user may subscribe to the events of the user's own
+ *   pins.
  *
  * The credentials of the task that sends the request decide; another task may
  * read the rest of the answer. A task can be tricked into writing to a socket
@@ -64,6 +65,19 @@ static bool may_see(struct pin_dump *dump, struct dax_pin *pin)
 static bool may_see_all(struct pin_dump *dump)
 {
 	return dump->admin && dump->cred->user_ns == &init_user_ns;
+}
+
+/**
+ * dax_netlink_sender_opened - did the user that sends a request open the socket?
+ * @skb: the request
+ *
+ * Context: the sender's
+ */
+bool dax_netlink_sender_opened(const struct sk_buff *skb)
+{
+	const struct file *file = NETLINK_CB(skb).sk->sk_socket->file;
+
+	return uid_eq(file->f_cred->euid, current_euid());
 }
 
 /* Add the attributes that all ranges of a pin share */
@@ -198,13 +212,12 @@ static int dump_pin(struct sk_buff *skb, struct netlink_callback *cb,
  */
 int dax_retarget_nl_pin_start(struct netlink_callback *cb)
 {
-	const struct file *file = NETLINK_CB(cb->skb).sk->sk_socket->file;
 	struct pin_dump *dump = (struct pin_dump *)cb->ctx;
 
 	NL_ASSERT_DUMP_CTX_FITS(struct pin_dump);
 	dump->cred = get_current_cred();
 	dump->pid_ns = get_pid_ns(task_active_pid_ns(current));
-	dump->user = uid_eq(file->f_cred->euid, current_euid());
+	dump->user = dax_netlink_sender_opened(cb->skb);
 	dump->admin = netlink_ns_capable(cb->skb, current_user_ns(),
 					 CAP_SYS_ADMIN);
 	return 0;

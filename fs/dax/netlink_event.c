@@ -1,33 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX retarget: send events to administrators
+ * DAX retarget: send events
  *
  * The events of the generic netlink family "dax-retarget". event.c has the ring
  * of events, and netlink.c the rest of the family.
+ *
+ * Administrators join the group of all events. A program without privilege has its
+ * socket subscribed to the events of its user's own pins. These are the pins of
+ * processes of the same user for which the subscriber's pid namespace has a number.
+ * The rules of netlink.c are those of the subscription, too. As each event looks for
+ * its subscribers, a user may have only a few subscriptions.
  */
 
+#include <linux/cred.h>
 #include <linux/dax_retarget.h>
 #include <linux/fs.h>
+#include <linux/hashtable.h>
 #include <linux/init.h>
+#include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/netlink.h>
 #include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/slab.h>
 #include <linux/user_namespace.h>
 #include <net/genetlink.h>
 #include <net/net_namespace.h>
+#include <net/sock.h>
 
 #include "internal.h"
 #include "netlink-gen.h"
 
-static bool event_wanted(void)
+#define SUBSCRIPTIONS	16	/* that a user may have */
+
+/* A socket that gets the events of its user's own pins */
+struct subscriber {
+	struct list_head of_socket;	/* alone in the socket's list */
+	struct hlist_node node;
+	struct sock *sk;
+	const struct cred *cred;
+	struct pid_namespace *pid_ns;
+	u64 events;	/* number of the last event */
+	u64 lost;	/* events that did not get into the socket */
+	u64 all_lost;	/* lost events of all users that @events includes */
+};
+
+static DEFINE_MUTEX(subscribers_mutex);	/* protects all subscribers */
+static DEFINE_HASHTABLE(subscribers, 8);	/* by user */
+static unsigned int nr_subscribers;
+
+/* How a reader of an event sees it */
+struct reader {
+	struct user_namespace *user_ns;
+	struct pid_namespace *pid_ns;
+	bool admin;	/* sees paths and IOVAs */
+	u64 number;	/* of the event, for the reader */
+	u64 lost;
+};
+
+static bool group_wanted(void)
 {
 	return genl_has_listeners(&dax_retarget_nl_family, &init_net,
 				  DAX_RETARGET_NLGRP_EVENTS);
 }
 
-static int put_event(struct sk_buff *skb, const struct dax_event *event)
+static bool event_wanted(void)
 {
-	if (nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENT, event->number) ||
-	    nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENTS_LOST, event->lost) ||
+	return READ_ONCE(nr_subscribers) || group_wanted();
+}
+
+static int put_event(struct sk_buff *skb, const struct dax_event *event,
+		     const struct reader *reader)
+{
+	if (nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENT, reader->number) ||
+	    nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENTS_LOST, reader->lost) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_TIME, event->time) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_REASON, event->reason) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_EVENT_PAGES, event->count) ||
@@ -35,12 +82,13 @@ static int put_event(struct sk_buff *skb, const struct dax_event *event)
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_DEVICE,
 			   event->device->name) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_CONSUMER, event->consumer) ||
-	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PID, pid_nr(event->owner)) ||
+	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PID,
+			pid_nr_ns(event->owner, reader->pid_ns)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_START_TIME,
 			 event->owner_start) ||
 	    nla_put_string(skb, DAX_RETARGET_A_PIN_COMM, event->comm) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_UID,
-			from_kuid_munged(&init_user_ns, event->uid)) ||
+			from_kuid_munged(reader->user_ns, event->uid)) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_ACCESS, event->writable ?
 			DAX_RETARGET_ACCESS_WRITE : DAX_RETARGET_ACCESS_READ) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_PAGES, event->pages) ||
@@ -51,42 +99,244 @@ static int put_event(struct sk_buff *skb, const struct dax_event *event)
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_MINOR,
 			MINOR(event->place.dev)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_INODE, event->place.ino) ||
-	    (event->place.path[0] &&
+	    (reader->admin && event->place.path[0] &&
 	     nla_put_string(skb, DAX_RETARGET_A_PIN_PATH, event->place.path)) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_OFFSET,
 			 event->place.offset) ||
 	    nla_put_uint(skb, DAX_RETARGET_A_PIN_LENGTH, event->length) ||
-	    (event->iova && nla_put_uint(skb, DAX_RETARGET_A_PIN_IOVA,
-					 event->iova)) ||
+	    (reader->admin && event->iova &&
+	     nla_put_uint(skb, DAX_RETARGET_A_PIN_IOVA, event->iova)) ||
 	    nla_put_u32(skb, DAX_RETARGET_A_PIN_PAGE_SIZE, PAGE_SIZE))
 		return -EMSGSIZE;
 	return 0;
 }
 
-/* A subscriber whose socket is full gets ENOBUFS, and sees a gap in the numbers */
-static bool event_send(const struct dax_event *event)
+static struct sk_buff *make_message(const struct dax_event *event,
+				    const struct reader *reader)
 {
 	struct sk_buff *skb;
 	void *header;
 
 	skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
 	if (!skb)
-		return false;
+		return NULL;
 	header = genlmsg_put(skb, 0, 0, &dax_retarget_nl_family, 0,
 			     DAX_RETARGET_CMD_EVENT_NTF);
-	if (!header || put_event(skb, event)) {
+	if (!header || put_event(skb, event, reader)) {
 		nlmsg_free(skb);
-		return false;
+		return NULL;
 	}
 	genlmsg_end(skb, header);
+	return skb;
+}
+
+/* A member whose socket is full gets ENOBUFS, and sees a gap in the numbers */
+static bool send_to_group(const struct dax_event *event)
+{
+	const struct reader reader = {
+		.user_ns = &init_user_ns,
+		.pid_ns = &init_pid_ns,
+		.admin = true,
+		.number = event->number,
+		.lost = event->lost,
+	};
+	struct sk_buff *skb = make_message(event, &reader);
+
+	if (!skb)
+		return false;
 	genlmsg_multicast_netns(&dax_retarget_nl_family, &init_net, skb, 0,
 				DAX_RETARGET_NLGRP_EVENTS, GFP_KERNEL);
 	return true;
 }
 
+/* The ring does not say whose events it lost: they count for each subscriber */
+static void count_lost(struct subscriber *subscriber, u64 all_lost)
+{
+	u64 more = all_lost - subscriber->all_lost;
+
+	if (all_lost <= subscriber->all_lost)
+		return;
+	subscriber->all_lost = all_lost;
+	subscriber->events += more;
+	subscriber->lost += more;
+}
+
+/* As a member of the group does, a subscriber gets ENOBUFS and sees a gap */
+static void send_to_subscriber(const struct dax_event *event,
+			       struct subscriber *subscriber)
+{
+	struct reader reader = {
+		.user_ns = subscriber->cred->user_ns,
+		.pid_ns = subscriber->pid_ns,
+	};
+	struct sk_buff *skb;
+	long do_not_wait = 0;
+
+	count_lost(subscriber, event->lost);
+	reader.number = ++subscriber->events;
+	reader.lost = subscriber->lost;
+	skb = make_message(event, &reader);
+	/* Not by port: another socket may have the port of one that is closed */
+	sock_hold(subscriber->sk);
+	if (!skb)
+		sock_put(subscriber->sk);
+	else if (!netlink_attachskb(subscriber->sk, skb, &do_not_wait, NULL)) {
+		netlink_sendskb(subscriber->sk, skb);
+		return;
+	}
+	subscriber->lost++;
+}
+
+static void send_to_subscribers(const struct dax_event *event)
+{
+	struct subscriber *subscriber;
+
+	mutex_lock(&subscribers_mutex);
+	hash_for_each_possible(subscribers, subscriber, node,
+			       __kuid_val(event->uid))
+		if (uid_eq(subscriber->cred->euid, event->uid) &&
+		    pid_nr_ns(event->owner, subscriber->pid_ns))
+			send_to_subscriber(event, subscriber);
+	mutex_unlock(&subscribers_mutex);
+}
+
+static bool event_send(const struct dax_event *event)
+{
+	bool sent = !group_wanted() || send_to_group(event);
+
+	send_to_subscribers(event);
+	return sent;
+}
+
+/**
+ * dax_retarget_nl_sock_priv_init - initialize what the family knows of a socket
+ * @priv: its subscription, or nothing
+ */
+void dax_retarget_nl_sock_priv_init(struct list_head *priv)
+{
+	INIT_LIST_HEAD(priv);
+}
+
+/**
+ * dax_retarget_nl_sock_priv_destroy - end the subscription of a socket
+ * @priv: its subscription, or nothing
+ */
+void dax_retarget_nl_sock_priv_destroy(struct list_head *priv)
+{
+	struct subscriber *subscriber;
+
+	mutex_lock(&subscribers_mutex);
+	subscriber = list_first_entry_or_null(priv, struct subscriber,
+					      of_socket);
+	if (subscriber) {
+		hash_del(&subscriber->node);
+		WRITE_ONCE(nr_subscribers, nr_subscribers - 1);
+	}
+	mutex_unlock(&subscribers_mutex);
+	if (!subscriber)
+		return;
+	put_pid_ns(subscriber->pid_ns);
+	put_cred(subscriber->cred);
+	kfree(subscriber);
+}
+
+static struct subscriber *new_subscriber(struct sock *sk,
+					 struct list_head *of_socket)
+{
+	struct subscriber *subscriber;
+	unsigned int nr = 0;
+	u64 total;
+
+	hash_for_each_possible(subscribers, subscriber, node,
+			       __kuid_val(current_euid()))
+		nr += uid_eq(subscriber->cred->euid, current_euid());
+	if (nr >= SUBSCRIPTIONS)
+		return ERR_PTR(-EUSERS);
+
+	subscriber = kzalloc(sizeof(*subscriber), GFP_KERNEL_ACCOUNT);
+	if (!subscriber)
+		return ERR_PTR(-ENOMEM);
+	subscriber->sk = sk;
+	subscriber->cred = get_current_cred();
+	subscriber->pid_ns = get_pid_ns(task_active_pid_ns(current));
+	dax_event_totals(&total, &subscriber->all_lost);
+	list_add(&subscriber->of_socket, of_socket);
+	hash_add(subscribers, &subscriber->node, __kuid_val(current_euid()));
+	WRITE_ONCE(nr_subscribers, nr_subscribers + 1);
+	return subscriber;
+}
+
+static int put_subscription(struct sk_buff *reply, struct genl_info *info,
+			    struct subscriber *subscriber)
+{
+	u64 total, all_lost;
+	void *header;
+
+	dax_event_totals(&total, &all_lost);
+	count_lost(subscriber, all_lost);
+	header = genlmsg_iput(reply, info);
+	if (!header ||
+	    nla_put_uint(reply, DAX_RETARGET_A_STATUS_EVENTS,
+			 subscriber->events) ||
+	    nla_put_uint(reply, DAX_RETARGET_A_STATUS_EVENTS_LOST,
+			 subscriber->lost))
+		return -EMSGSIZE;
+	genlmsg_end(reply, header);
+	return 0;
+}
+
+/**
+ * dax_retarget_nl_subscribe_doit - send a socket the events of its user's own pins
+ * @skb: the request
+ * @info: of the request
+ *
+ * The reply has the number of the last event. To a socket that is subscribed
+ * already, it tells of events that did not get into the socket.
+ *
+ * Return: 0; -EPERM if another user has opened the socket; -EUSERS if the user has
+ *	   too many subscriptions; -ENOMEM
+ */
+int dax_retarget_nl_subscribe_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct sock *sk = NETLINK_CB(skb).sk;
+	struct subscriber *subscriber;
+	struct list_head *of_socket;
+	struct sk_buff *reply;
+	int ret;
+
+	if (!dax_netlink_sender_opened(skb)) {
+		NL_SET_ERR_MSG(info->extack, "another user opened the socket");
+		return -EPERM;
+	}
+	of_socket = genl_sk_priv_get(&dax_retarget_nl_family, sk);
+	if (IS_ERR(of_socket))
+		return PTR_ERR(of_socket);
+	reply = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+
+	mutex_lock(&subscribers_mutex);
+	subscriber = list_first_entry_or_null(of_socket, struct subscriber,
+					      of_socket) ?:
+		     new_subscriber(sk, of_socket);
+	ret = IS_ERR(subscriber) ? PTR_ERR(subscriber) :
+	      put_subscription(reply, info, subscriber);
+	mutex_unlock(&subscribers_mutex);
+
+	if (ret == -EUSERS)
+		NL_SET_ERR_MSG(info->extack,
+			       "the user has too many subscriptions");
+	if (ret) {
+		nlmsg_free(reply);
+		return ret;
+	}
+	return genlmsg_reply(reply, info);
+}
+
 static const struct dax_event_listener listener = {
-	.wanted	= event_wanted,
-	.send	= event_send,
+	.wanted		= event_wanted,
+	.wants_paths	= group_wanted,
+	.send		= event_send,
 };
 
 static int __init dax_retarget_event_init(void)

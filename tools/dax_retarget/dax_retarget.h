@@ -273,8 +273,11 @@ void free_devices(struct devices *devices);
 void get_status(struct status *status);
 int do_revoke(const struct selector *selector, struct revoked *revoked);
 
-enum wait_result { WAIT_EVENT, WAIT_OVERRUN, WAIT_TIMEOUT, WAIT_STOPPED };
+enum wait_result {
+	WAIT_EVENT, WAIT_NUMBER, WAIT_OVERRUN, WAIT_TIMEOUT, WAIT_STOPPED
+};
 void subscribe(void);
+void subscribe_own(void);
 enum wait_result wait_event(struct event *event, double seconds);
 void free_pin(struct pin *pin);
 

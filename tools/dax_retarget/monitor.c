@@ -17,10 +17,14 @@
 
 /* How long the queue has to be empty after it overflowed, in seconds */
 #define QUIET	1.0
+/* How long the kernel may take to answer, in seconds */
+#define ANSWER	10.0
 
 struct monitor {
 	bool json;
 	bool exact;
+	bool own;		/* only events of the user's own pins */
+	uint64_t nr;		/* events seen */
 	uint64_t last;		/* number of the last event that is accounted for */
 	uint64_t lost;
 	int64_t epoch;		/* real time at boot, in nanoseconds */
@@ -127,12 +131,21 @@ static void report_lost(struct monitor *monitor, uint64_t first, uint64_t last)
 	}
 }
 
+/* All up to this event that did not come are lost */
+static void account_to(struct monitor *monitor, uint64_t number)
+{
+	if (number > monitor->last) {
+		report_lost(monitor, monitor->last + 1, number);
+		monitor->last = number;
+	}
+}
+
 static void on_event(struct monitor *monitor, struct event *event)
 {
-	if (event->number > monitor->last + 1)
-		report_lost(monitor, monitor->last + 1, event->number - 1);
+	account_to(monitor, event->number - 1);
 	if (event->number > monitor->last)
 		monitor->last = event->number;
+	monitor->nr++;
 	refresh_mounts();
 	if (monitor->json)
 		print_json_event(monitor, event);
@@ -141,16 +154,47 @@ static void on_event(struct monitor *monitor, struct event *event)
 	free_pin(&event->pin);
 }
 
+/* The answer comes after the events that are in the socket */
+static void settle_own(struct monitor *monitor)
+{
+	bool again = false;
+	struct event event;
+
+	subscribe_own();
+	for (;;) {
+		switch (wait_event(&event, ANSWER)) {
+		case WAIT_EVENT:
+			on_event(monitor, &event);
+			break;
+		case WAIT_NUMBER:
+			account_to(monitor, event.number);
+			return;
+		case WAIT_OVERRUN:
+			again = true;
+			break;
+		case WAIT_TIMEOUT:
+			if (!again)
+				return;
+			again = false;
+			subscribe_own();
+			break;
+		case WAIT_STOPPED:
+			return;
+		}
+	}
+}
+
 /* After an overrun, with the queue empty: events that did not come are lost */
 static void settle(struct monitor *monitor)
 {
 	struct status status;
 
-	get_status(&status);
-	if (status.events > monitor->last) {
-		report_lost(monitor, monitor->last + 1, status.events);
-		monitor->last = status.events;
+	if (monitor->own) {
+		settle_own(monitor);
+		return;
 	}
+	get_status(&status);
+	account_to(monitor, status.events);
 }
 
 static void warn_of_namespace(void)
@@ -169,16 +213,16 @@ static void watch(struct monitor *monitor, uint64_t count, double timeout)
 	double end = clock_ns(CLOCK_MONOTONIC) / 1e9 + timeout, wait;
 	bool overrun = false;
 	struct event event;
-	uint64_t nr = 0;
 
-	while (!count || nr < count) {
+	while (!count || monitor->nr < count) {
 		wait = timeout < 0 ? -1 : seconds_until(end);
 		if (overrun && (wait < 0 || wait > QUIET))
 			wait = QUIET;
 		switch (wait_event(&event, wait)) {
 		case WAIT_EVENT:
 			on_event(monitor, &event);
-			nr++;
+			break;
+		case WAIT_NUMBER:
 			break;
 		case WAIT_OVERRUN:
 			overrun = true;
@@ -200,17 +244,32 @@ static void watch(struct monitor *monitor, uint64_t count, double timeout)
 	}
 out:
 	/* The missing events have to be reported now or never */
-	if (overrun && (!count || nr < count))
+	if (overrun && (!count || monitor->nr < count))
 		settle(monitor);
+}
+
+static void begin(struct monitor *monitor)
+{
+	struct status status;
+
+	if (monitor->own) {
+		settle_own(monitor);
+		return;
+	}
+	/* First the number, then the subscription: no event falls in between */
+	get_status(&status);
+	monitor->last = status.events;
+	subscribe();
+	warn_of_namespace();
 }
 
 static int run_monitor(int argc, char **argv)
 {
 	struct monitor monitor = { };
-	struct status status;
 	double timeout = -1;
 	uint64_t count = 0;
 	const struct verb_option options[] = {
+		OPT_FLAG('o', "own", &monitor.own, "only of the user's own processes"),
 		OPT_COUNT('n', "count", &count, "N", "end after N events"),
 		OPT_SECONDS('t', "timeout", &timeout, "SECONDS",
 			    "end after this time"),
@@ -224,12 +283,8 @@ static int run_monitor(int argc, char **argv)
 
 	catch_signals();
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	/* First the number, then the subscription: no event falls in between */
-	get_status(&status);
-	monitor.last = status.events;
-	subscribe();
-	warn_of_namespace();
 	monitor.epoch = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	begin(&monitor);
 	if (!monitor.json) {
 		puts("waiting for events");
 		finish_output();
@@ -246,9 +301,10 @@ const struct verb monitor_verb = {
 	.summary = "report live what is taken back",
 	.description =
 "Print a line whenever pages are taken back from a device, or fail under it, and\n"
-"when a device is stopped, as its IOMMU failed. Needs CAP_SYS_ADMIN, and the\n"
-"initial network namespace. Ends with status 0 by Ctrl-C, SIGTERM, or when nobody\n"
-"reads what it prints.\n",
+"when a device is stopped, as its IOMMU failed. Ends with status 0 by Ctrl-C,\n"
+"SIGTERM, or when nobody reads what it prints.\n"
+"The events of all pins need CAP_SYS_ADMIN, and the initial network namespace.\n"
+"Those of the user's own processes (--own) need no privilege.\n",
 	.notes = "Events that were lost on the way are reported by their number.\n",
 	.run = run_monitor,
 };

@@ -233,12 +233,13 @@ static int transact(struct nl_msg *msg, nl_recvmsg_msg_cb_t parse, void *arg)
 	return 0;
 }
 
-static void fail_request(const char *what, int error)
+static void fail_request(const struct channel *channel, const char *what,
+			 int error)
 {
 	fail(error == -EPERM || error == -EACCES ? EXIT_NO_PERMISSION :
 						   EXIT_FAILED,
 	     "%s: %s%s%s", what, strerror(-error),
-	     requests.why[0] ? ": " : "", requests.why);
+	     channel->why[0] ? ": " : "", channel->why);
 }
 
 /*
@@ -256,7 +257,7 @@ static void dump(int command, const char *what, nl_recvmsg_msg_cb_t parse,
 		if (!ret)
 			return;
 		if (ret != -EINTR)
-			fail_request(what, ret);
+			fail_request(&requests, what, ret);
 	}
 	fprintf(stderr, "dax-retarget: %s: changed meanwhile, some may be missing\n",
 		what);
@@ -443,7 +444,7 @@ void get_status(struct status *status)
 	ret = transact(new_request(DAX_RETARGET_CMD_STATUS_GET, 0), on_status,
 		       status);
 	if (ret)
-		fail_request("status", ret);
+		fail_request(&requests, "status", ret);
 }
 
 static int on_revoked(struct nl_msg *msg, void *arg)
@@ -498,35 +499,83 @@ int do_revoke(const struct selector *selector, struct revoked *revoked)
 
 	ret = transact(msg, on_revoked, revoked);
 	if (ret && ret != -ENOENT && ret != -ESRCH)
-		fail_request("revoke", ret);
+		fail_request(&requests, "revoke", ret);
 	return ret;
 }
 
-/* Get the events from now on */
-void subscribe(void)
+static void open_events(void)
 {
-	int group, ret, size = EVENT_BUFFER, fd;
+	int size = EVENT_BUFFER, fd;
 
 	need_feature(&events);
+	/* An administrator has the right to exceed the usual limit */
+	fd = nl_socket_get_fd(events.sock);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	nl_socket_set_nonblocking(events.sock);
+}
+
+/* Get the events of all pins from now on */
+void subscribe(void)
+{
+	int group, ret;
+
+	open_events();
 	group = genl_ctrl_resolve_grp(events.sock, DAX_RETARGET_FAMILY_NAME,
 				      DAX_RETARGET_MCGRP_EVENTS);
 	if (group < 0)
 		fail(EXIT_FAILED, "the kernel has no events: %s",
 		     nl_geterror(group));
 
-	/* A reader of events has the right to exceed the usual limit */
-	fd = nl_socket_get_fd(events.sock);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-
 	ret = nl_socket_add_memberships(events.sock, group, 0);
 	if (ret == -NLE_PERM || ret == -NLE_NOACCESS)
 		fail(EXIT_NO_PERMISSION,
-		     "events tell of all processes: they need CAP_SYS_ADMIN");
+		     "events tell of all processes: they need CAP_SYS_ADMIN (--own does not)");
 	if (ret)
 		fail(EXIT_FAILED, "cannot subscribe to events: %s",
 		     nl_geterror(ret));
-	nl_socket_set_nonblocking(events.sock);
+}
+
+/*
+ * Get the events of the user's own pins from now on, and, each time that this is
+ * called, the number of the last event
+ */
+void subscribe_own(void)
+{
+	struct nl_msg *msg = nlmsg_alloc();
+	int ret;
+
+	if (!events.sock)
+		open_events();
+	if (!msg || !genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, events.family,
+				 0, 0, DAX_RETARGET_CMD_SUBSCRIBE,
+				 DAX_RETARGET_FAMILY_VERSION))
+		fail(EXIT_FAILED, "out of memory");
+	ret = nl_send_auto(events.sock, msg);
+	nlmsg_free(msg);
+	if (ret < 0)
+		fail(EXIT_FAILED, "cannot send to the kernel: %s",
+		     nl_geterror(ret));
+}
+
+/* False if the message is no answer to subscribe_own() */
+static bool read_number(struct nlmsghdr *nlh, struct event *event)
+{
+	struct nlattr *attrs[DAX_RETARGET_A_STATUS_MAX + 1];
+
+	if (nlh->nlmsg_type == NLMSG_ERROR) {
+		on_error(NULL, nlmsg_data(nlh), &events);
+		if (events.error)
+			fail_request(&events, "events", -events.error);
+		return false;
+	}
+	if (nlh->nlmsg_type != events.family ||
+	    !genlmsg_valid_hdr(nlh, 0) ||
+	    genlmsg_hdr(nlh)->cmd != DAX_RETARGET_CMD_SUBSCRIBE ||
+	    genlmsg_parse(nlh, 0, attrs, DAX_RETARGET_A_STATUS_MAX, NULL))
+		return false;
+	event->number = get_uint(attrs[DAX_RETARGET_A_STATUS_EVENTS]);
+	return true;
 }
 
 /* False if the message is no event of ours */
@@ -578,6 +627,7 @@ static int wait_readable(int fd, int64_t end)
  * The kernel sends each event as a message of its own. libnl's reader cannot be
  * used: it hides that the socket had no room for some of them.
  *
+ * @event: gets the event, or with WAIT_NUMBER the number of the last event alone
  * @seconds: negative to wait without limit
  */
 enum wait_result wait_event(struct event *event, double seconds)
@@ -613,5 +663,7 @@ enum wait_result wait_event(struct event *event, double seconds)
 			continue;
 		if (read_event((struct nlmsghdr *)buf, event))
 			return WAIT_EVENT;
+		if (read_number((struct nlmsghdr *)buf, event))
+			return WAIT_NUMBER;
 	}
 }

@@ -13,7 +13,7 @@ set -u
 
 HERE=$(realpath "$(dirname "$0")")
 # The last two take the file system and its memory away for good.
-all=(list events json rights namespaces dumps storm traffic ynl path fuzz faults
+all=(list events own json rights namespaces dumps storm traffic ynl path fuzz faults
      sanitize valgrind trace doctor stopped umount remove)
 
 . "$HERE/groups.sh"

@@ -23,7 +23,7 @@ import sys
 
 from netlink import (DEVICE_GET, NLMSG_DONE, NLMSG_ERROR,
                      NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, PIN_GET,
-                     REVOKE, STATUS_GET, attribute, error_of, family_id, message,
+                     REVOKE, STATUS_GET, SUBSCRIBE, attribute, error_of, family_id, message,
                      messages, new_socket, request)
 
 REVOKE_ID = 1
@@ -128,6 +128,7 @@ def faults(family):
     for command, flags, payload in ((PIN_GET, NLM_F_DUMP, b''),
                                     (DEVICE_GET, NLM_F_DUMP, b''),
                                     (STATUS_GET, 0, b''),
+                                    (SUBSCRIBE, NLM_F_ACK, b''),
                                     (REVOKE, NLM_F_ACK, no_pin)):
         question = request(family, command, flags, payload)
         for nth in range(1, 1000):
