@@ -25,7 +25,7 @@ help:
 	@echo "make check            run all tests; the last line is the sum"
 	@echo "     with ONLY=regex the parts whose names match, PARALLEL=N parts at a time (2),"
 	@echo "     both also of the next three"
-	@echo "     RANDOM_STEPS=N operations of the equivalence test (3000), TIME=seconds of"
+	@echo "     RANDOM_STEPS=N operations of the equivalence test (1500), TIME=seconds of"
 	@echo "     each stress (40), CUTS=N power cuts (3), SEED=N,"
 	@echo "     FUZZ=N malformed messages (20000), PINS=N regions listed (2000)"
 	@echo "make check-debug      the tests under KASAN, kmemleak, DMA API debugging and more"

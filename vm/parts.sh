@@ -48,7 +48,7 @@ iommufd='vfio: .*(only VFIO containers|no RDMA device)|has no reflink|not_page_a
 many_devices=$(printf -- '-device virtio-rng-pci,multifunction=on,addr=%s ' {10,11,12}.{0..7})
 
 # A third of the random operations on each file system; the seed is in the output.
-steps=$(((${RANDOM_STEPS:-3000} + 2) / 3))
+steps=$(((${RANDOM_STEPS:-1500} + 2) / 3))
 equivalence="DAX_RETARGET_STEPS=$steps ${SEED:+DAX_RETARGET_SEED=$SEED}"
 # Watched kernels are slow, and need more time for as many races.
 case $run in
@@ -94,7 +94,7 @@ guest "memory fails by machine checks" --in check,debug,coverage \
 	'selftest controls.sh "failed pages"'
 
 guest "the command's formats" --in check,coverage -- \
-	nics 'command_groups json ynl sanitize valgrind trace doctor stopped'
+	nics 'command_groups json ynl sanitize trace doctor stopped'
 
 guest "feature on, XFS" --in $every --append kunit.enable=1 --allow "$assertions" \
 	--skip "$no_1g|made without exchange of ranges" -- \

@@ -17,7 +17,7 @@ packages=(
 	# io_uring, load, and tools
 	liburing2 fio iproute2 kmod procps strace util-linux
 	# the administrator's command, and the kernel's own netlink client
-	libnl-genl-3-200 libjson-c5 python3-yaml python3-jsonschema valgrind libc6-dbg
+	libnl-genl-3-200 libjson-c5 python3-yaml python3-jsonschema
 	# a hypervisor that gives a device of the guest's to a guest of its own
 	qemu-system-x86
 	# readers of the trace events

@@ -72,6 +72,8 @@ static bool may_see_all(struct pin_dump *dump)
  * @skb: the request
  *
  * Context: the sender's
+ *
+ * Return: whether it did
  */
 bool dax_netlink_sender_opened(const struct sk_buff *skb)
 {

@@ -176,15 +176,17 @@ static void send_to_subscriber(const struct dax_event *event,
 	reader.number = ++subscriber->events;
 	reader.lost = subscriber->lost;
 	skb = make_message(event, &reader);
-	/* Not by port: another socket may have the port of one that is closed */
-	sock_hold(subscriber->sk);
-	if (!skb)
-		sock_put(subscriber->sk);
-	else if (!netlink_attachskb(subscriber->sk, skb, &do_not_wait, NULL)) {
-		netlink_sendskb(subscriber->sk, skb);
+	if (!skb) {
+		subscriber->lost++;
 		return;
 	}
-	subscriber->lost++;
+	/* Not by port: another socket may have the port of one that is closed */
+	sock_hold(subscriber->sk);
+	if (netlink_attachskb(subscriber->sk, skb, &do_not_wait, NULL)) {
+		subscriber->lost++;
+		return;
+	}
+	netlink_sendskb(subscriber->sk, skb);
 }
 
 static void send_to_subscribers(const struct dax_event *event)

@@ -146,6 +146,7 @@ struct selector {
 	bool by_id;
 	uint32_t id;
 	const char *device;	/* or name of the consumer */
+	char resolved[256];	/* @device, if it is no argument */
 	bool by_pid;
 	uint32_t pid;
 	bool by_dev;

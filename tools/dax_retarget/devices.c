@@ -111,7 +111,7 @@ static void add_device(struct table *table, const struct device *device,
 
 static int run_devices(int argc, char **argv)
 {
-	bool all = false, exact = false, json = false;
+	bool all = false, exact = false, json = false, wanted;
 	const struct verb_option options[] = {
 		OPT_FLAG('a', "all", &all, "all PCI devices that have a driver"),
 		OPT_FLAG('b', "bytes", &exact, "exact numbers of bytes"),
@@ -119,33 +119,35 @@ static int run_devices(int argc, char **argv)
 		OPT_HELP(),
 		OPT_END()
 	};
-	struct json_object *array, *rdma;
+	struct json_object *array = NULL, *rdma;
 	struct devices devices = { };
-	struct table *table;
+	struct table *table = NULL;
 	size_t i;
 
 	parse_options(argc, argv, &devices_verb, options);
 
 	get_devices(&devices);
-	array = json_object_new_array();
-	table = table_new(11, "DEVICE", "DRIVER", "RDMA", "DOMAIN", "SYNCS",
-			  "ON-LOSS", ">PINS", ">PINNED", ">LOST", ">FLUSHES", "VERDICT");
+	if (json)
+		array = json_object_new_array();
+	else
+		table = table_new(11, "DEVICE", "DRIVER", "RDMA", "DOMAIN",
+				  "SYNCS", "ON-LOSS", ">PINS", ">PINNED",
+				  ">LOST", ">FLUSHES", "VERDICT");
 	for (i = 0; i < devices.nr; i++) {
 		rdma = rdma_devices_of(devices.device[i].name);
-		if (all || is_of_interest(&devices.device[i], rdma)) {
+		wanted = all || is_of_interest(&devices.device[i], rdma);
+		if (wanted && json)
 			json_object_array_add(array,
 					      json_device(&devices.device[i],
 							  rdma));
+		else if (wanted)
 			add_device(table, &devices.device[i], rdma, exact);
-		}
 		json_object_put(rdma);
 	}
-	if (json) {
+	if (json)
 		print_json_value(array);
-	} else {
+	else
 		table_print(table, 0);
-		json_object_put(array);
-	}
 	free_devices(&devices);
 	return EXIT_OK;
 }

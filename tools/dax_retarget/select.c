@@ -121,14 +121,14 @@ void resolve_device(struct selector *selector)
 	const char *consumer = selector->device;
 	struct selector all = { };
 	struct pins pins = { };
-	char device[256];
+	char *device = selector->resolved;
 	size_t i;
 
 	get_pins(&pins, &all);
-	rdma_parent(consumer, device, sizeof(device));
+	rdma_parent(consumer, device, sizeof(selector->resolved));
 	for (i = 0; i < pins.nr; i++)
 		if (!device[0] && !strcmp(pins.pin[i].consumer, consumer))
-			snprintf(device, sizeof(device), "%s",
+			snprintf(device, sizeof(selector->resolved), "%s",
 				 pins.pin[i].device);
 	for (i = 0; device[0] && i < pins.nr; i++)
 		if (!strcmp(pins.pin[i].device, device) &&
@@ -138,5 +138,5 @@ void resolve_device(struct selector *selector)
 			     device, pins.pin[i].consumer);
 	free_pins(&pins);
 	if (device[0])
-		selector->device = xstrdup(device);
+		selector->device = device;
 }

@@ -14,7 +14,7 @@ set -u
 HERE=$(realpath "$(dirname "$0")")
 # The last two take the file system and its memory away for good.
 all=(list events own json rights namespaces dumps storm traffic ynl path fuzz faults
-     sanitize valgrind trace doctor stopped umount remove)
+     sanitize trace doctor stopped umount remove)
 
 . "$HERE/groups.sh"
 choose_groups "$@"

@@ -27,7 +27,7 @@ on_file_system()	# NAME TYPE [MKFS-OPTION...]
 {
 	check "$1 is mounted" make_file_system "${@:2}"
 	DAX_RETARGET_POISON=1 ktap_run "$1" "$selftests/poison"
-	DAX_RETARGET_REMOVE=1 ktap_run "$1" "$selftests/removal"
+	DAX_RETARGET_REMOVE=1 ktap_run "$1" "$selftests/removal" "${ways[@]}"
 	check "$1 is unmounted" umount "$DIR"
 }
 
@@ -70,8 +70,11 @@ selftests=$(realpath "$1")
 . "$selftests/lib.sh"
 
 ktap_print_header
-on_file_system "XFS" xfs -f -m rmapbt=0
+ways=()
 on_file_system "XFS with rmapbt" xfs -f -m rmapbt=1
+# The other ways to remove memory differ in what is above the file system, or below.
+ways=(-v unbind -v disable_namespace_unmounted)
+on_file_system "XFS" xfs -f -m rmapbt=0
 on_file_system "ext4" ext4 -F -b 4096
 on_file_system "ext2" ext2 -F -b 4096
 check "XFS for perftest is mounted" make_file_system xfs -f

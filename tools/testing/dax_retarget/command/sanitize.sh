@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The command, built with the sanitizers of addresses and of undefined behaviour.
+# The command, built with the sanitizers of addresses, leaks and undefined behaviour.
 # shellcheck shell=bash disable=SC2154
 
 # The command may fail, but not by a signal or a sanitizer.
@@ -20,7 +20,7 @@ group_sanitize()
 		ktap_skip "sanitizers" "not built"
 		return
 	fi
-	export ASAN_OPTIONS=exitcode=99:detect_leaks=0 UBSAN_OPTIONS=exitcode=99:print_stacktrace=1
+	export ASAN_OPTIONS=exitcode=99:detect_leaks=1 UBSAN_OPTIONS=exitcode=99:print_stacktrace=1
 	make_file one 64K
 	make_file two 64K
 	regions -w 50 "$DIR/one" "$DIR/two"

@@ -119,7 +119,6 @@ control "flush left out: all pages but one" flush_whole "$damaged" reuse -v punc
 control "mark ignored"			marks "$damaged" window -t registered_but_not_mapped
 control "end leaves the index early"	detach "$reachable" window -t ending
 control "inodes shrink: drop_caches"	keep_inode 'PINNED INODE EVICTED' shrink -v drop_inodes
-control "inodes shrink: reclaim"	keep_inode 'PINNED INODE EVICTED' shrink -v reclaim
 control "blocks shared"			refuse_sharing 'CLONE DAMAGED' reflink -t refused_while_pinned
 control "shared file is pinned"		refuse_shared 'BLOCKS MOVED' reflink -t neighbour_of_shared_block_is_not_pinned
 control "entry outlives sharing"		drop_entries 'CLONE DAMAGED' reflink -t entry_does_not_outlive_sharing

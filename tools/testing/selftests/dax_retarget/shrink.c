@@ -23,7 +23,7 @@
 #define HOLE		100UL	/* page that is punched out */
 #define SAMPLE		8UL	/* pages looked at, on both sides of it */
 #define FILES		4UL	/* that are pinned */
-#define BYSTANDERS	4000UL	/* that give the kernel something to evict */
+#define BYSTANDERS	2000UL	/* that give the kernel something to evict */
 
 static void drop_caches(const char *what)
 {
