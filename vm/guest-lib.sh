@@ -131,6 +131,12 @@ programs()	# [GROUP...]
 	/share/programs.sh "$@"
 }
 
+# What servers and the kernel do to files with regions
+servers()	# [GROUP...]
+{
+	/share/servers.sh "$@"
+}
+
 # Memory fails where a test wants it, and is mended. The host needs INTEL_CPU and
 # --beside memory-errors.sh.
 memory_errors()

@@ -136,6 +136,8 @@ guest "a hypervisor" --memory 3G --nvdimm 512M --nvdimm 64M -- \
 
 guest "programs of users" -- nics programs
 
+guest "servers" -- nics servers
+
 # What one may do beside a file costs others nothing.
 guest "bounds" --in check,debug,coverage -- \
 	nics 'selftests bounds'

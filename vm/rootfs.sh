@@ -14,6 +14,8 @@ packages=(
 	python3-pyverbs
 	# libraries of RDMA to persistent memory, for programs of users
 	librpma0 libpmem1
+	# servers over the file system, watchers and backups of its files
+	nfs-kernel-server nfs-common inotify-tools rsync xfsdump
 	# io_uring, load, and tools
 	liburing2 fio iproute2 kmod procps strace util-linux
 	# the administrator's command, and the kernel's own netlink client

@@ -130,11 +130,6 @@ ends()
 	! runs
 }
 
-at_rest()
-{
-	[ "$(stat_of pins) $(stat_of pages_pinned) $(stat_of scratch_pages)" = "0 0 0" ]
-}
-
 run_guest()	# NAME OPTION...
 {
 	local name=$1 taken

@@ -9,7 +9,6 @@
 #
 #   rpma      a server and a client over librpma and libpmem, see programs/rpma.c
 #   perftest  the programs of perftest, both ends of each
-#   loop      a loop device over a file with a region
 #   pyverbs   rdma-core's own tests, which have to say the same with all their memory
 #             in a file as without; takes minutes, so only when it is named
 #
@@ -25,17 +24,12 @@ SELFTESTS=${SELFTESTS:-/image/selftests/dax_retarget}
 # shellcheck source=../selftests/dax_retarget/lib.sh
 . "$SELFTESTS/lib.sh"
 
-all=(rpma perftest loop)
+all=(rpma perftest)
 on_demand=(pyverbs)
 choose_groups "$@"
 # Of rdma-core, as Debian installs them
 pyverbs_tests=/usr/share/doc/rdma-core/tests
 WORK=$(mktemp -d)
-
-at_rest()
-{
-	[ "$(stat_of pins) $(stat_of pages_pinned)" = "0 0" ]
-}
 
 retargeted_more_than()	# BEFORE
 {
@@ -108,29 +102,6 @@ group_perftest()
 	under_perftest ib_send_lat truncate -s 65536 -D 2
 	under_perftest ib_atomic_lat truncate -D 2
 	check "perftest: nothing is left" at_rest
-}
-
-# Discards of the device punch the file, in the kernel's name
-group_loop()
-{
-	local loop before holder
-
-	head -c 8M /dev/urandom > "$DIR/disk"
-	loop=$(losetup -f --show "$DIR/disk")
-	"$TOOLS/many_regions" -w "$DEVICE" 1 "$DIR/disk" < <(exec sleep 1000) > "$WORK/regions" 2>&1 &
-	holder=$!
-	check "loop: the file under the device is registered" within 60 grep -q ready "$WORK/regions"
-	before=$(stat_of pages_retargeted)
-	check "loop: discard" blkdiscard -o 1M -l 1M "$loop"
-	same "loop: those pages are taken, and no other" 256 $(($(stat_of pages_retargeted) - before))
-	check "loop: zeroes" blkdiscard -z -o 4M -l 1M "$loop"
-	check "loop: what was discarded is zero" cmp -n 1M "$DIR/disk" /dev/zero -i 1M:0
-	check "loop: a write through the device" dd if=/dev/zero of="$loop" bs=1M seek=6 count=1 oflag=direct
-	kill $holder
-	wait $holder 2> /dev/null
-	losetup -d "$loop"
-	rm "$DIR/disk"
-	check "loop: nothing is left" at_rest
 }
 
 # Names and results of the tests, one a line

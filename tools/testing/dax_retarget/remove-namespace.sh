@@ -31,11 +31,6 @@ on_file_system()	# NAME TYPE [MKFS-OPTION...]
 	check "$1 is unmounted" umount "$DIR"
 }
 
-at_rest()
-{
-	[ "$(stat_of pins) $(stat_of pages_pinned) $(stat_of scratch_pages)" = "0 0 0" ]
-}
-
 # The application knows nothing of the removal, and ends after it.
 under_perftest()
 {

@@ -17,6 +17,12 @@ stat_of()	# NAME
 	awk -v name="$1" '$1 == name { print $2 }' $STATS
 }
 
+# Nothing is pinned, and no device has scratch pages.
+at_rest()
+{
+	[ "$(stat_of pins) $(stat_of pages_pinned) $(stat_of scratch_pages)" = "0 0 0" ]
+}
+
 # Repeat a command until it succeeds.
 within()	# SECONDS COMMAND...
 {
