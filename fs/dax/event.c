@@ -28,6 +28,7 @@ static DEFINE_SPINLOCK(lock);	/* protects all below */
 static struct dax_event *ring;
 static unsigned int head, tail;	/* next to write and next to read; both wrap */
 static u64 total, lost;
+static u64 overflow;	/* those of @lost that the ring had no room for */
 
 static void work_fn(struct work_struct *work);
 static DECLARE_WORK(work, work_fn);
@@ -140,6 +141,7 @@ void dax_event(struct dax_pin_range *range, unsigned long first,
 		goto out;
 	if (!ring || head - tail == SLOTS) {
 		lost++;
+		overflow++;
 		goto out;
 	}
 
@@ -147,6 +149,7 @@ void dax_event(struct dax_pin_range *range, unsigned long first,
 	describe(event, range->pin);
 	event->number = total;
 	event->lost = lost;
+	event->overflow = overflow;
 	event->time = ktime_get_boottime_ns();
 	event->reason = reason;
 	event->count = count;
@@ -172,6 +175,23 @@ void dax_event_totals(u64 *all, u64 *missed)
 	*all = total;
 	*missed = lost;
 	spin_unlock(&lock);
+}
+
+/**
+ * dax_event_overflow - read the number of events that the ring had no room for
+ *
+ * Return: that number since boot
+ *
+ * Context: any but interrupts
+ */
+u64 dax_event_overflow(void)
+{
+	u64 nr;
+
+	spin_lock(&lock);
+	nr = overflow;
+	spin_unlock(&lock);
+	return nr;
 }
 
 /**

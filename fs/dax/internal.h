@@ -309,6 +309,7 @@ struct dax_event_place {
  * struct dax_event - pages of a pin were taken back, or failed
  * @number: of the event, from 1
  * @lost: events before this one that were not sent
+ * @overflow: those of @lost that the ring had no room for
  * @time: in nanoseconds since boot
  * @reason: why
  * @count: pages taken back, or failed
@@ -329,6 +330,7 @@ struct dax_event_place {
 struct dax_event {
 	u64 number;
 	u64 lost;
+	u64 overflow;
 	u64 time;
 	enum dax_retarget_reason reason;
 	unsigned long count;
@@ -366,6 +368,7 @@ void dax_event(struct dax_pin_range *range, unsigned long first,
 	       unsigned long last, struct dax_event_place *place,
 	       enum dax_retarget_reason reason, unsigned long count);
 void dax_event_totals(u64 *all, u64 *missed);
+u64 dax_event_overflow(void);
 void dax_event_listen(const struct dax_event_listener *listener);
 
 /**

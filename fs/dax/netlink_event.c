@@ -14,6 +14,7 @@
 
 #include <linux/cred.h>
 #include <linux/dax_retarget.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/hashtable.h>
 #include <linux/init.h>
@@ -38,16 +39,17 @@
 struct subscriber {
 	struct list_head of_socket;	/* alone in the socket's list */
 	struct hlist_node node;
+	kuid_t uid;
 	struct sock *sk;
 	const struct cred *cred;
 	struct pid_namespace *pid_ns;
 	u64 events;	/* number of the last event */
 	u64 lost;	/* events that did not get into the socket */
-	u64 all_lost;	/* lost events of all users that @events includes */
+	u64 overflow;	/* that the ring lost, of all users; @events includes them */
 };
 
 static DEFINE_MUTEX(subscribers_mutex);	/* protects all subscribers */
-static DEFINE_HASHTABLE(subscribers, 8);	/* by user */
+static DEFINE_HASHTABLE(subscribers, 10);	/* by user */
 static unsigned int nr_subscribers;
 
 /* How a reader of an event sees it */
@@ -112,12 +114,13 @@ static int put_event(struct sk_buff *skb, const struct dax_event *event,
 }
 
 static struct sk_buff *make_message(const struct dax_event *event,
-				    const struct reader *reader)
+				    const struct reader *reader, size_t size,
+				    gfp_t gfp)
 {
 	struct sk_buff *skb;
 	void *header;
 
-	skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	skb = genlmsg_new(size, gfp);
 	if (!skb)
 		return NULL;
 	header = genlmsg_put(skb, 0, 0, &dax_retarget_nl_family, 0,
@@ -140,7 +143,8 @@ static bool send_to_group(const struct dax_event *event)
 		.number = event->number,
 		.lost = event->lost,
 	};
-	struct sk_buff *skb = make_message(event, &reader);
+	struct sk_buff *skb = make_message(event, &reader, GENLMSG_DEFAULT_SIZE,
+					   GFP_KERNEL);
 
 	if (!skb)
 		return false;
@@ -150,18 +154,21 @@ static bool send_to_group(const struct dax_event *event)
 }
 
 /* The ring does not say whose events it lost: they count for each subscriber */
-static void count_lost(struct subscriber *subscriber, u64 all_lost)
+static void count_overflow(struct subscriber *subscriber, u64 overflow)
 {
-	u64 more = all_lost - subscriber->all_lost;
+	u64 more = overflow - subscriber->overflow;
 
-	if (all_lost <= subscriber->all_lost)
+	if (overflow <= subscriber->overflow)
 		return;
-	subscriber->all_lost = all_lost;
+	subscriber->overflow = overflow;
 	subscriber->events += more;
 	subscriber->lost += more;
 }
 
-/* As a member of the group does, a subscriber gets ENOBUFS and sees a gap */
+/*
+ * As a member of the group does, a subscriber gets ENOBUFS and sees a gap. Under the
+ * mutex, so without reclaim; and no larger than need be, as the socket is charged.
+ */
 static void send_to_subscriber(const struct dax_event *event,
 			       struct subscriber *subscriber)
 {
@@ -169,15 +176,20 @@ static void send_to_subscriber(const struct dax_event *event,
 		.user_ns = subscriber->cred->user_ns,
 		.pid_ns = subscriber->pid_ns,
 	};
+	size_t size = 384 + strlen(event->device->name);
 	struct sk_buff *skb;
 	long do_not_wait = 0;
 
-	count_lost(subscriber, event->lost);
+	count_overflow(subscriber, event->overflow);
 	reader.number = ++subscriber->events;
 	reader.lost = subscriber->lost;
-	skb = make_message(event, &reader);
+	skb = make_message(event, &reader, size, GFP_NOWAIT);
 	if (!skb) {
 		subscriber->lost++;
+		return;
+	}
+	if (sk_filter(subscriber->sk, skb)) {
+		kfree_skb(skb);
 		return;
 	}
 	/* Not by port: another socket may have the port of one that is closed */
@@ -196,7 +208,7 @@ static void send_to_subscribers(const struct dax_event *event)
 	mutex_lock(&subscribers_mutex);
 	hash_for_each_possible(subscribers, subscriber, node,
 			       __kuid_val(event->uid))
-		if (uid_eq(subscriber->cred->euid, event->uid) &&
+		if (uid_eq(subscriber->uid, event->uid) &&
 		    pid_nr_ns(event->owner, subscriber->pid_ns))
 			send_to_subscriber(event, subscriber);
 	mutex_unlock(&subscribers_mutex);
@@ -219,6 +231,15 @@ void dax_retarget_nl_sock_priv_init(struct list_head *priv)
 	INIT_LIST_HEAD(priv);
 }
 
+static void free_subscriber(struct subscriber *subscriber)
+{
+	if (!subscriber)
+		return;
+	put_pid_ns(subscriber->pid_ns);
+	put_cred(subscriber->cred);
+	kfree(subscriber);
+}
+
 /**
  * dax_retarget_nl_sock_priv_destroy - end the subscription of a socket
  * @priv: its subscription, or nothing
@@ -235,47 +256,47 @@ void dax_retarget_nl_sock_priv_destroy(struct list_head *priv)
 		WRITE_ONCE(nr_subscribers, nr_subscribers - 1);
 	}
 	mutex_unlock(&subscribers_mutex);
-	if (!subscriber)
-		return;
-	put_pid_ns(subscriber->pid_ns);
-	put_cred(subscriber->cred);
-	kfree(subscriber);
+	free_subscriber(subscriber);
 }
 
-static struct subscriber *new_subscriber(struct sock *sk,
-					 struct list_head *of_socket)
+static struct subscriber *new_subscriber(struct sock *sk)
 {
 	struct subscriber *subscriber;
-	unsigned int nr = 0;
-	u64 total;
-
-	hash_for_each_possible(subscribers, subscriber, node,
-			       __kuid_val(current_euid()))
-		nr += uid_eq(subscriber->cred->euid, current_euid());
-	if (nr >= SUBSCRIPTIONS)
-		return ERR_PTR(-EUSERS);
 
 	subscriber = kzalloc(sizeof(*subscriber), GFP_KERNEL_ACCOUNT);
 	if (!subscriber)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	subscriber->sk = sk;
+	subscriber->uid = current_euid();
 	subscriber->cred = get_current_cred();
 	subscriber->pid_ns = get_pid_ns(task_active_pid_ns(current));
-	dax_event_totals(&total, &subscriber->all_lost);
-	list_add(&subscriber->of_socket, of_socket);
-	hash_add(subscribers, &subscriber->node, __kuid_val(current_euid()));
-	WRITE_ONCE(nr_subscribers, nr_subscribers + 1);
 	return subscriber;
+}
+
+/* Returns -EUSERS if the user has too many subscriptions */
+static int add_subscriber(struct subscriber *new, struct list_head *of_socket)
+{
+	struct subscriber *subscriber;
+	unsigned int nr = 0;
+
+	hash_for_each_possible(subscribers, subscriber, node,
+			       __kuid_val(new->uid))
+		nr += uid_eq(subscriber->uid, new->uid);
+	if (nr >= SUBSCRIPTIONS)
+		return -EUSERS;
+	new->overflow = dax_event_overflow();
+	list_add(&new->of_socket, of_socket);
+	hash_add(subscribers, &new->node, __kuid_val(new->uid));
+	WRITE_ONCE(nr_subscribers, nr_subscribers + 1);
+	return 0;
 }
 
 static int put_subscription(struct sk_buff *reply, struct genl_info *info,
 			    struct subscriber *subscriber)
 {
-	u64 total, all_lost;
 	void *header;
 
-	dax_event_totals(&total, &all_lost);
-	count_lost(subscriber, all_lost);
+	count_overflow(subscriber, dax_event_overflow());
 	header = genlmsg_iput(reply, info);
 	if (!header ||
 	    nla_put_uint(reply, DAX_RETARGET_A_STATUS_EVENTS,
@@ -301,10 +322,10 @@ static int put_subscription(struct sk_buff *reply, struct genl_info *info,
 int dax_retarget_nl_subscribe_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct sock *sk = NETLINK_CB(skb).sk;
-	struct subscriber *subscriber;
+	struct subscriber *subscriber, *new;
 	struct list_head *of_socket;
 	struct sk_buff *reply;
-	int ret;
+	int ret = -ENOMEM;
 
 	if (!dax_netlink_sender_opened(skb)) {
 		NL_SET_ERR_MSG(info->extack, "another user opened the socket");
@@ -313,18 +334,26 @@ int dax_retarget_nl_subscribe_doit(struct sk_buff *skb, struct genl_info *info)
 	of_socket = genl_sk_priv_get(&dax_retarget_nl_family, sk);
 	if (IS_ERR(of_socket))
 		return PTR_ERR(of_socket);
+	/* Before the mutex, as the worker does not wait for reclaim */
 	reply = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
-	if (!reply)
-		return -ENOMEM;
+	new = new_subscriber(sk);
+	if (!reply || !new)
+		goto out;
 
 	mutex_lock(&subscribers_mutex);
+	ret = 0;
 	subscriber = list_first_entry_or_null(of_socket, struct subscriber,
-					      of_socket) ?:
-		     new_subscriber(sk, of_socket);
-	ret = IS_ERR(subscriber) ? PTR_ERR(subscriber) :
-	      put_subscription(reply, info, subscriber);
+					      of_socket);
+	if (!subscriber) {
+		ret = add_subscriber(new, of_socket);
+		if (!ret)
+			swap(subscriber, new);
+	}
+	if (!ret)
+		ret = put_subscription(reply, info, subscriber);
 	mutex_unlock(&subscribers_mutex);
-
+out:
+	free_subscriber(new);
 	if (ret == -EUSERS)
 		NL_SET_ERR_MSG(info->extack,
 			       "the user has too many subscriptions");

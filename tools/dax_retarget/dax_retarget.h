@@ -279,6 +279,7 @@ enum wait_result {
 };
 void subscribe(void);
 void subscribe_own(void);
+enum wait_result next_event(struct event *event);
 enum wait_result wait_event(struct event *event, double seconds);
 void free_pin(struct pin *pin);
 

@@ -17,13 +17,15 @@
 
 /* How long the queue has to be empty after it overflowed, in seconds */
 #define QUIET	1.0
-/* How long the kernel may take to answer, in seconds */
-#define ANSWER	10.0
+/* How often the kernel is asked for a number that found no room in the socket */
+#define ATTEMPTS	5
 
 struct monitor {
 	bool json;
 	bool exact;
 	bool own;		/* only events of the user's own pins */
+	bool overrun;		/* some events found no room */
+	uint64_t count;		/* events to be seen; 0 for no limit */
 	uint64_t nr;		/* events seen */
 	uint64_t last;		/* number of the last event that is accounted for */
 	uint64_t lost;
@@ -154,31 +156,33 @@ static void on_event(struct monitor *monitor, struct event *event)
 	free_pin(&event->pin);
 }
 
-/* The answer comes after the events that are in the socket */
+static bool seen_all(const struct monitor *monitor)
+{
+	return monitor->count && monitor->nr >= monitor->count;
+}
+
+/* Reads what is in the socket, up to the number of the last event before this call */
 static void settle_own(struct monitor *monitor)
 {
-	bool again = false;
+	enum wait_result result;
 	struct event event;
+	int attempt;
 
-	subscribe_own();
-	for (;;) {
-		switch (wait_event(&event, ANSWER)) {
-		case WAIT_EVENT:
-			on_event(monitor, &event);
-			break;
-		case WAIT_NUMBER:
-			account_to(monitor, event.number);
+	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
+		subscribe_own();
+		while (!seen_all(monitor)) {
+			result = next_event(&event);
+			if (result == WAIT_EVENT)
+				on_event(monitor, &event);
+			else if (result == WAIT_OVERRUN)
+				monitor->overrun = true;
+			else
+				break;
+		}
+		if (seen_all(monitor))
 			return;
-		case WAIT_OVERRUN:
-			again = true;
-			break;
-		case WAIT_TIMEOUT:
-			if (!again)
-				return;
-			again = false;
-			subscribe_own();
-			break;
-		case WAIT_STOPPED:
+		if (result == WAIT_NUMBER) {
+			account_to(monitor, event.number);
 			return;
 		}
 	}
@@ -189,6 +193,7 @@ static void settle(struct monitor *monitor)
 {
 	struct status status;
 
+	monitor->overrun = false;
 	if (monitor->own) {
 		settle_own(monitor);
 		return;
@@ -208,43 +213,31 @@ static void warn_of_namespace(void)
 		fprintf(stderr, "dax-retarget: events are sent to the initial network namespace; this is another\n");
 }
 
-static void watch(struct monitor *monitor, uint64_t count, double timeout)
+static void watch(struct monitor *monitor, double timeout)
 {
 	double end = clock_ns(CLOCK_MONOTONIC) / 1e9 + timeout, wait;
-	bool overrun = false;
+	enum wait_result result;
 	struct event event;
 
-	while (!count || monitor->nr < count) {
+	do {
 		wait = timeout < 0 ? -1 : seconds_until(end);
-		if (overrun && (wait < 0 || wait > QUIET))
+		if (monitor->overrun && (wait < 0 || wait > QUIET))
 			wait = QUIET;
-		switch (wait_event(&event, wait)) {
-		case WAIT_EVENT:
+		result = wait_event(&event, wait);
+		if (result == WAIT_EVENT)
 			on_event(monitor, &event);
-			break;
-		case WAIT_NUMBER:
-			break;
-		case WAIT_OVERRUN:
-			overrun = true;
-			continue;
-		case WAIT_TIMEOUT:
-			if (overrun) {
-				settle(monitor);
-				overrun = false;
-			}
-			if (timeout >= 0 && !seconds_until(end))
-				goto out;
-			break;
-		case WAIT_STOPPED:
-			goto out;
-		}
+		else if (result == WAIT_OVERRUN)
+			monitor->overrun = true;
+		else if (result == WAIT_TIMEOUT && monitor->overrun)
+			settle(monitor);
 		finish_output();
-		if (stopped)
-			break;
-	}
-out:
-	/* The missing events have to be reported now or never */
-	if (overrun && (!count || monitor->nr < count))
+	} while (!seen_all(monitor) && !stopped && result != WAIT_STOPPED &&
+		 (timeout < 0 || seconds_until(end)));
+	/*
+	 * The missing events have to be reported now or never. The number of one's
+	 * own events is exact, also where the kernel could not send them.
+	 */
+	if ((monitor->overrun || monitor->own) && !seen_all(monitor))
 		settle(monitor);
 }
 
@@ -267,10 +260,9 @@ static int run_monitor(int argc, char **argv)
 {
 	struct monitor monitor = { };
 	double timeout = -1;
-	uint64_t count = 0;
 	const struct verb_option options[] = {
 		OPT_FLAG('o', "own", &monitor.own, "only of the user's own processes"),
-		OPT_COUNT('n', "count", &count, "N", "end after N events"),
+		OPT_COUNT('n', "count", &monitor.count, "N", "end after N events"),
 		OPT_SECONDS('t', "timeout", &timeout, "SECONDS",
 			    "end after this time"),
 		OPT_FLAG('b', "bytes", &monitor.exact, "exact numbers of bytes"),
@@ -289,7 +281,7 @@ static int run_monitor(int argc, char **argv)
 		puts("waiting for events");
 		finish_output();
 	}
-	watch(&monitor, count, timeout);
+	watch(&monitor, timeout);
 	if (monitor.lost)
 		fprintf(stderr, "dax-retarget: %" PRIu64 " events were lost\n",
 			monitor.lost);

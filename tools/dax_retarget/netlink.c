@@ -538,7 +538,8 @@ void subscribe(void)
 
 /*
  * Get the events of the user's own pins from now on, and, each time that this is
- * called, the number of the last event
+ * called, the number of the last event. Unless the socket is full, the number is
+ * there at once, after the events that came before.
  */
 void subscribe_own(void)
 {
@@ -624,36 +625,30 @@ static int wait_readable(int fd, int64_t end)
 }
 
 /*
- * The kernel sends each event as a message of its own. libnl's reader cannot be
- * used: it hides that the socket had no room for some of them.
+ * What is there, without waiting; WAIT_TIMEOUT if that is nothing. The kernel sends
+ * each event as a message of its own. libnl's reader cannot be used: it hides that
+ * the socket had no room for some of them.
  *
  * @event: gets the event, or with WAIT_NUMBER the number of the last event alone
- * @seconds: negative to wait without limit
  */
-enum wait_result wait_event(struct event *event, double seconds)
+enum wait_result next_event(struct event *event)
 {
 	static char buf[RECEIVE_BUFFER] __attribute__((aligned(8)));
-	int fd = nl_socket_get_fd(events.sock);
-	int64_t end = seconds < 0 ? -1 : clock_ns(CLOCK_MONOTONIC) +
-					 (int64_t)(seconds * 1e9);
 	struct sockaddr_nl from;
 	socklen_t from_len;
 	ssize_t len;
-	int ret;
 
 	for (;;) {
-		ret = wait_readable(fd, end);
-		if (ret < 0 && stopped)
-			return WAIT_STOPPED;
-		if (!ret)
-			return WAIT_TIMEOUT;
 		from_len = sizeof(from);
-		len = recvfrom(fd, buf, sizeof(buf), MSG_DONTWAIT,
-			       (struct sockaddr *)&from, &from_len);
+		len = recvfrom(nl_socket_get_fd(events.sock), buf, sizeof(buf),
+			       MSG_DONTWAIT, (struct sockaddr *)&from,
+			       &from_len);
 		if (len < 0) {
 			if (errno == ENOBUFS)
 				return WAIT_OVERRUN;
-			if (errno == EAGAIN || errno == EINTR)
+			if (errno == EAGAIN)
+				return WAIT_TIMEOUT;
+			if (errno == EINTR)
 				continue;
 			fail(EXIT_FAILED, "cannot receive events: %s",
 			     strerror(errno));
@@ -665,5 +660,28 @@ enum wait_result wait_event(struct event *event, double seconds)
 			return WAIT_EVENT;
 		if (read_number((struct nlmsghdr *)buf, event))
 			return WAIT_NUMBER;
+	}
+}
+
+/*
+ * @event: as above
+ * @seconds: negative to wait without limit
+ */
+enum wait_result wait_event(struct event *event, double seconds)
+{
+	int64_t end = seconds < 0 ? -1 : clock_ns(CLOCK_MONOTONIC) +
+					 (int64_t)(seconds * 1e9);
+	enum wait_result result;
+	int ret;
+
+	for (;;) {
+		ret = wait_readable(nl_socket_get_fd(events.sock), end);
+		if (ret < 0 && stopped)
+			return WAIT_STOPPED;
+		if (!ret)
+			return WAIT_TIMEOUT;
+		result = next_event(event);
+		if (result != WAIT_TIMEOUT)
+			return result;
 	}
 }
