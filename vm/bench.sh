@@ -30,7 +30,7 @@ Usage: vm/bench.sh [option...]
 USAGE
 }
 
-guests=(xfs ext4 xfs-off ext4-off xfs-stock ext4-stock type1 type1-off iommufd iommufd-off beside many)
+guests=(xfs ext4 xfs-off ext4-off xfs-stock ext4-stock type1 type1-off iommufd iommufd-off crowd beside many)
 set=default out=$CACHE/bench only='' report='' format=table
 
 while [ $# -gt 0 ]; do
@@ -160,6 +160,8 @@ if [ -z "$report" ]; then
 		[ "$set" = check ] || guest $consumer-off xfs off '' "${options[@]}" --nvdimm "$nvdimm" -- \
 			vfio_devices "$consumer $cost -x ${one[*]} memory"
 	done
+	[ "$set" = check ] || guest crowd xfs on '' --memory 6G --nvdimm 512M --nvdimm 112M -- \
+		nics 'devdax 1 2M' "$cost -e 2 -c c -2 /dev/dax1.0 -s $((64 * mib)) crowd"
 	guest beside xfs on preempt=full --memory "$memory" -- nics \
 		"$cost -e 4 -c e -n $times -s $((other * mib)) beside ranges" \
 		"$cost -e 4 -c e -n $times readers"

@@ -33,6 +33,7 @@ struct cost_options options = {
 	.pins = true,
 	.times = 3,
 	.files = 1000,
+	.regions = 61440,
 };
 
 struct nic *nic;
@@ -67,6 +68,7 @@ static const struct group {
 	  "registration of memory that is of no DAX file" },
 	{ "path", cost_path, ONCE, "RDMA to memory" },
 	{ "many", cost_many, ONCE, "a file beside many pinned ones" },
+	{ "crowd", cost_crowd, PER_ENTRY, "many regions, made by many threads" },
 	{ "ranges", cost_ranges, ONCE, "a region of one page many times" },
 	{ "beside", cost_beside, ONCE,
 	  "truncate while a region of other memory is made" },
@@ -305,6 +307,7 @@ static void usage(FILE *f)
 		"  -c KINDS  c and e: CPU caches are written back, or not (ce)\n"
 		"  -n TIMES  of which the least counts (3)\n"
 		"  -f FILES  of the group \"many\" (1000)\n"
+		"  -r NUMBER of regions, of the group \"crowd\" (61440)\n"
 		"  -o DIR    a folder on a file system without pins\n"
 		"  -4 DEVICE device-dax, of 4 KiB pages\n"
 		"  -2 DEVICE device-dax, of 2 MiB pages\n"
@@ -323,7 +326,7 @@ int main(int argc, char **argv)
 	unsigned int nr_sizes = 0;
 	int option;
 
-	while ((option = getopt(argc, argv, "s:e:c:n:f:o:4:2:xh")) != -1) {
+	while ((option = getopt(argc, argv, "s:e:c:n:f:r:o:4:2:xh")) != -1) {
 		switch (option) {
 		case 's':
 			if (nr_sizes == MAX_SIZES)
@@ -341,6 +344,9 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			options.files = atoi(optarg);
+			break;
+		case 'r':
+			options.regions = atoi(optarg);
 			break;
 		case 'o':
 			options.other = optarg;

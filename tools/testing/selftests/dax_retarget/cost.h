@@ -16,6 +16,7 @@ struct cost_options {
 	size_t size;		/* of what is measured */
 	unsigned int times;	/* of which the least counts */
 	unsigned int files;	/* of the group "many" */
+	unsigned int regions;	/* of the group "crowd" */
 	const char *devdax[2];	/* device-dax, of 4 KiB and of 2 MiB pages */
 	const char *other;	/* folder on a file system without pins */
 };
@@ -43,6 +44,7 @@ void subject_open(struct subject *subject, const char *name, size_t len);
 void subject_unmap(struct subject *subject);
 void subject_close(struct subject *subject);
 struct ibv_mr *subject_register(struct subject *subject);
+void *devdax_map(int *fd);
 void *memory_map(size_t len, int *fd);
 void *memory_map_contiguous(size_t len, int *fd);
 
@@ -56,6 +58,7 @@ void cost_shmem(void);
 void cost_memory(void);
 void cost_path(void);
 void cost_many(void);
+void cost_crowd(void);
 void cost_beside(void);
 void cost_ranges(void);
 void cost_readers(void);

@@ -71,7 +71,7 @@ static void measure_fsdax(void)
 }
 
 /* As in subject_open(), no large page can map what is not to be mapped so */
-static void *devdax_map(int *fd)
+void *devdax_map(int *fd)
 {
 	const char *device = options.devdax[options.large];
 	void *map;
