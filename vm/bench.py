@@ -81,8 +81,9 @@ truncate pinned, among pinned files / alone | many | {many.truncate.pinned} | {a
 truncate unpinned, among pinned files / alone | many | {many.truncate.unpinned} | {alone.truncate.unpinned} | instructions | <= 1.05 | 1.05
 fsync, among pinned files / alone | many     | {many.fsync}          | {alone.fsync}          | instructions | <= 1.05 | 1.05
 syncfs of another, among pinned files / alone | many | {many.syncfs} | {alone.syncfs}         | instructions | <= 1.05 | 1.05
+register and deregister many, a region, fsdax / device-dax | | {crowd_register.fsdax.all} + {crowd_deregister.fsdax.all} | {crowd_register.devdax.all} + {crowd_deregister.devdax.all} | instructions | <= 1.5 |
 register many, a region, fsdax / device-dax | | {crowd_register.fsdax.all} | {crowd_register.devdax.all} | instructions | <= 1.5 |
-deregister many, a region, fsdax / device-dax | | {crowd_deregister.fsdax.all} | {crowd_deregister.devdax.all} | instructions | <= 1.5 |
+deregister many, a region, fsdax / device-dax | eadr | {crowd_deregister.fsdax.all} | {crowd_deregister.devdax.all} | instructions | <= 1.5 |
 register many, a region, all / a quarter | | {crowd_register.fsdax.all} | {crowd_register.fsdax.quarter} | instructions | <= 1.05 |
 deregister many, a region, all / a quarter | | {crowd_deregister.fsdax.all} | {crowd_deregister.fsdax.quarter} | instructions | <= 1.05 |
 kernel memory, region of a page, beyond shmem | cached | {kernel_memory.page.fsdax} - {kernel_memory.page.shmem} | | bytes | <= 6144 | 6144

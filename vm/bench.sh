@@ -161,7 +161,7 @@ if [ -z "$report" ]; then
 			vfio_devices "$consumer $cost -x ${one[*]} memory"
 	done
 	[ "$set" = check ] || guest crowd xfs on '' --memory 6G --nvdimm 512M --nvdimm 112M -- \
-		nics 'devdax 1 2M' "$cost -e 2 -c c -2 /dev/dax1.0 -s $((64 * mib)) crowd"
+		nics 'devdax 1 2M' "$cost -e 2 -2 /dev/dax1.0 -s $((64 * mib)) crowd"
 	guest beside xfs on preempt=full --memory "$memory" -- nics \
 		"$cost -e 4 -c e -n $times -s $((other * mib)) beside ranges" \
 		"$cost -e 4 -c e -n $times readers"
