@@ -34,6 +34,8 @@
 #include "netlink-gen.h"
 
 #define SUBSCRIPTIONS	16	/* that a user may have */
+/* Bytes of an event without path, IOVA and the name of the device */
+#define OWN_EVENT_SIZE	384
 
 /* A socket that gets the events of its user's own pins */
 struct subscriber {
@@ -50,7 +52,7 @@ struct subscriber {
 
 static DEFINE_MUTEX(subscribers_mutex);	/* protects all subscribers */
 static DEFINE_HASHTABLE(subscribers, 10);	/* by user */
-static unsigned int nr_subscribers;
+static unsigned int nr_subscribers;	/* a hook reads it without the mutex */
 
 /* How a reader of an event sees it */
 struct reader {
@@ -176,7 +178,7 @@ static void send_to_subscriber(const struct dax_event *event,
 		.user_ns = subscriber->cred->user_ns,
 		.pid_ns = subscriber->pid_ns,
 	};
-	size_t size = 384 + strlen(event->device->name);
+	size_t size = OWN_EVENT_SIZE + strlen(event->device->name);
 	struct sk_buff *skb;
 	long do_not_wait = 0;
 

@@ -3,8 +3,8 @@
 # More events than the monitor can read.
 # shellcheck shell=bash disable=SC2154
 
-# Truncate a file page by page, 160 times, to one page. Each truncation is an event for each of
-# 100 regions. Print the seconds of all and the milliseconds of the slowest.
+# Truncate a file page by page, 160 times, to one page. Each truncation is an event for
+# each of 100 regions. Print the seconds of all and the milliseconds of the slowest.
 shrink()
 {
 	python3 - "$DIR/many" <<-'PYTHON'
